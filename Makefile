@@ -1,0 +1,24 @@
+EXTENSION = ann
+MODULE_big = ann
+DATA = $(wildcard sql/ann--*.sql)
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+HEADERS_SRC = $(wildcard src/*.h src/*/*.h)
+
+PG_CPPFLAGS = -I$(srcdir)/src
+# Only what ANN_EXPORT marks leaves the module: another module loaded in the
+# same backend may well define an hnswinsert of its own.
+PG_CFLAGS = -fvisibility=hidden
+SHLIB_LINK = -lm
+
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(filter-out sql/ann--%,$(wildcard sql/*.sql))))
+REGRESS_OPTS = --inputdir=. --load-extension=ann
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --load-extension=ann
+TAP_TESTS = 1
+
+PG_CONFIG = pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# PGXS knows no header dependencies on a distribution's server.
+$(OBJS): $(HEADERS_SRC)
