@@ -14,6 +14,14 @@
 #error "ann needs PostgreSQL 15 or newer"
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#else
+/* Soft errors came with PostgreSQL 16; before it they are ordinary ones. */
+#define errsave(context, ...) ereport(ERROR, __VA_ARGS__)
+#define ereturn(context, dummy_value, ...) ereport(ERROR, __VA_ARGS__)
+#endif
+
 /*
  * Everything is hidden but this.  PGDLLEXPORT is empty on PostgreSQL 15, so
  * it will not do.
