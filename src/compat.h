@@ -8,7 +8,11 @@
 #ifndef ANN_COMPAT_H
 #define ANN_COMPAT_H
 
+#include "access/amapi.h"
+#include "access/relscan.h"
+#include "access/tupdesc.h"
 #include "fmgr.h"
+#include "nodes/pathnodes.h"
 
 #if PG_VERSION_NUM < 150000
 #error "ann needs PostgreSQL 15 or newer"
@@ -34,5 +38,42 @@
 	extern ANN_EXPORT const Pg_finfo_record *pg_finfo_##name(void); \
 	PG_FUNCTION_INFO_V1(name); \
 	Datum name(PG_FUNCTION_ARGS)
+
+/* 18 counts index searches for EXPLAIN. */
+static inline void
+AnnCountSearch(IndexScanDesc scan)
+{
+#if PG_VERSION_NUM >= 180000
+	if (scan->instrument != NULL)
+		scan->instrument->nsearches++;
+#endif
+}
+
+/* Before 17, only nbtree was asked about parallel builds. */
+static inline void
+AnnSetBuildsParallel(IndexAmRoutine *routine)
+{
+#if PG_VERSION_NUM >= 170000
+	routine->amcanbuildparallel = true;
+#endif
+}
+
+/* 18 ranks paths nobody wants by a number, not by an infinite cost. */
+static inline void
+AnnDisablePath(IndexPath *path)
+{
+#if PG_VERSION_NUM >= 180000
+	path->path.disabled_nodes = 2;
+#endif
+}
+
+/* 19 wants a tuple descriptor completed before use. */
+static inline void
+AnnTupleDescFinalize(TupleDesc desc)
+{
+#if PG_VERSION_NUM >= 190000
+	TupleDescFinalize(desc);
+#endif
+}
 
 #endif							/* ANN_COMPAT_H */

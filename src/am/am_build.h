@@ -1,0 +1,67 @@
+/*
+ * am_build.h
+ *	  The build shell: reads the table, in parallel where it can, and hands
+ *	  each row to the method.
+ *
+ * A build works in an area of memory that all its participants share: dynamic
+ * shared memory if there are workers, private memory if not.
+ */
+#ifndef ANN_BUILD_H
+#define ANN_BUILD_H
+
+#include "nodes/execnodes.h"
+#include "utils/relcache.h"
+
+struct AnnBuildShared;
+
+typedef struct AnnBuild
+{
+	/* For the method to read. */
+	Relation	heap;
+	Relation	index;
+	IndexInfo  *info;
+	/* The shared area: of so many bytes, aligned, at different addresses. */
+	void	   *area;
+	Size		area_size;
+	/* The participant's own, made by begin. */
+	void	   *state;
+
+	/* The shell's own. */
+	const struct AnnBuildMethods *methods;
+	MemoryContext row_context;
+	double		added;			/* rows this participant added */
+	struct AnnBuildShared *shared;	/* NULL without workers */
+} AnnBuild;
+
+/* What a method brings to a build.  All callbacks are required. */
+typedef struct AnnBuildMethods
+{
+	/* Prepares the area.  Called once, before any other. */
+	void		(*init) (AnnBuild *build);
+
+	/* A participant begins: makes build->state. */
+	void		(*begin) (AnnBuild *build);
+
+	/*
+	 * Adds a row, in a memory context that is reset after it; false if the
+	 * value has no place in the index.  Called by all participants at once.
+	 */
+	bool		(*add) (AnnBuild *build, Datum value, const ItemPointerData *tid);
+
+	/* A participant has seen all its rows. */
+	void		(*end) (AnnBuild *build);
+} AnnBuildMethods;
+
+/*
+ * Reads the table and adds its rows.  tuples is the number of rows expected
+ * (see AnnBuildEstimateTuples) and size the memory wanted for them; the area
+ * gets that much, but no more than maintenance_work_mem.  When this returns,
+ * workers are gone, and finish has been called while the area was still there.
+ */
+extern IndexBuildResult *AnnBuildRun(AnnBuild *build, double tuples, Size size,
+									 void (*finish) (AnnBuild *build));
+
+/* The number of rows a table is believed to have. */
+extern double AnnBuildEstimateTuples(Relation heap);
+
+#endif							/* ANN_BUILD_H */

@@ -1,0 +1,63 @@
+/*
+ * am_edit.c
+ *	  Edits: the only caller of GenericXLog.
+ */
+#include "postgres.h"
+
+#include "access/xloginsert.h"
+#include "miscadmin.h"
+#include "utils/rel.h"
+
+#include "am/am_edit.h"
+
+void
+AnnEditBegin(AnnEdit *edit, Relation index, bool building)
+{
+	edit->state = building ? NULL : GenericXLogStart(index);
+	edit->nbuffers = 0;
+}
+
+Page
+AnnEditPage(AnnEdit *edit, Buffer buffer)
+{
+	bool		known = false;
+
+	for (int i = 0; i < edit->nbuffers; i++)
+		known |= edit->buffers[i] == buffer;
+
+	if (!known)
+	{
+		Assert(edit->nbuffers < MAX_GENERIC_XLOG_PAGES);
+		edit->buffers[edit->nbuffers++] = buffer;
+	}
+
+	if (edit->state == NULL)
+		return BufferGetPage(buffer);
+
+	/*
+	 * A page never written before has nothing a delta could be taken from.
+	 * For a buffer known already, this returns the copy made then.
+	 */
+	return GenericXLogRegisterBuffer(edit->state, buffer,
+									 PageIsNew(BufferGetPage(buffer)) ? GENERIC_XLOG_FULL_IMAGE : 0);
+}
+
+void
+AnnEditCommit(AnnEdit *edit)
+{
+	if (edit->state != NULL)
+		GenericXLogFinish(edit->state);
+	else
+		for (int i = 0; i < edit->nbuffers; i++)
+			MarkBufferDirty(edit->buffers[i]);
+
+	for (int i = 0; i < edit->nbuffers; i++)
+		UnlockReleaseBuffer(edit->buffers[i]);
+}
+
+void
+AnnEditLogBuild(Relation index, ForkNumber fork)
+{
+	if (RelationNeedsWAL(index) || fork == INIT_FORKNUM)
+		log_newpage_range(index, fork, 0, RelationGetNumberOfBlocksInFork(index, fork), true);
+}

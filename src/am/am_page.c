@@ -1,0 +1,177 @@
+/*
+ * am_page.c
+ *	  Pages of an index: reading with checks, initialising, finding room.
+ *
+ * Knows nothing of what the access methods keep on their pages, and writes
+ * nothing to the log: that is am_edit.c's.
+ */
+#include "postgres.h"
+
+#include "storage/freespace.h"
+#include "storage/lmgr.h"
+#include "utils/rel.h"
+
+#include "am/am_page.h"
+
+void
+AnnCorrupted(Relation index, BlockNumber blkno, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" is damaged at block %u", RelationGetRelationName(index), blkno),
+			 errdetail("%s.", what),
+			 errhint("Please REINDEX it.")));
+}
+
+void
+AnnInitPage(Page page, uint16 kind)
+{
+	AnnPageOpaque opaque;
+
+	PageInit(page, BLCKSZ, sizeof(AnnPageOpaqueData));
+	opaque = AnnPageGetOpaque(page);
+	opaque->kind = kind;
+	opaque->page_id = ANN_PAGE_ID;
+}
+
+void
+AnnInitMetaPage(Page page, const void *contents, Size size)
+{
+	AnnInitPage(page, ANN_PAGE_META);
+	memcpy(AnnMetaContents(page), contents, size);
+
+	/* What lies below pd_lower survives the compression of page images. */
+	((PageHeader) page)->pd_lower = (char *) AnnMetaContents(page) + size - (char *) page;
+}
+
+static void
+check_page(Relation index, BlockNumber blkno, Page page, uint16 kind)
+{
+	if (AnnPageIsUnused(page) && kind != ANN_PAGE_META)
+		return;
+
+	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnPageOpaqueData)) ||
+		AnnPageGetOpaque(page)->page_id != ANN_PAGE_ID)
+		AnnCorrupted(index, blkno, "The page is not one of this index's");
+
+	if (AnnPageGetOpaque(page)->kind != kind)
+		AnnCorrupted(index, blkno, "The page is not of the kind expected here");
+}
+
+Buffer
+AnnReadBuffer(Relation index, BlockNumber blkno, uint16 kind,
+			  BufferAccessStrategy strategy, int lockmode)
+{
+	Buffer		buf = ReadBufferExtended(index, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
+
+	LockBuffer(buf, lockmode);
+	check_page(index, blkno, BufferGetPage(buf), kind);
+	return buf;
+}
+
+Buffer
+AnnReadMeta(Relation index, uint32 magic, uint32 version, int lockmode)
+{
+	Buffer		buf = AnnReadBuffer(index, ANN_METAPAGE_BLKNO, ANN_PAGE_META, NULL, lockmode);
+	AnnMetaHeaderData *header = AnnMetaContents(BufferGetPage(buf));
+
+	if (header->magic != magic)
+		AnnCorrupted(index, ANN_METAPAGE_BLKNO, "The metapage is not that of this access method");
+
+	if (header->version != version)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("index \"%s\" has format version %u, but this version of ann reads version %u",
+						RelationGetRelationName(index), header->version, version),
+				 errhint("Please REINDEX it.")));
+	return buf;
+}
+
+Buffer
+AnnExtend(Relation index, ForkNumber fork)
+{
+	Buffer		buf;
+
+	LockRelationForExtension(index, ExclusiveLock);
+	buf = ReadBufferExtended(index, fork, P_NEW, RBM_NORMAL, NULL);
+	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+	UnlockRelationForExtension(index, ExclusiveLock);
+	return buf;
+}
+
+void
+AnnRecordFreeSpace(Relation index, BlockNumber blkno, Page page)
+{
+	RecordPageWithFreeSpace(index, blkno,
+							AnnPageIsUnused(page) ? ANN_PAGE_ROOM : PageGetExactFreeSpace(page));
+}
+
+/*
+ * Can this page take so much?  If so it is returned pinned and locked;
+ * InvalidBuffer if not.  Sets *room to what the page has, or to the size asked
+ * for if somebody holds the lock.
+ */
+static Buffer
+try_page(Relation index, BlockNumber blkno, uint16 kind, Size size, Size *room)
+{
+	Buffer		buf = ReadBuffer(index, blkno);
+	Page		page = BufferGetPage(buf);
+
+	*room = size;
+	if (!ConditionalLockBuffer(buf))
+	{
+		ReleaseBuffer(buf);
+		return InvalidBuffer;
+	}
+
+	check_page(index, blkno, page, kind);
+	*room = AnnPageIsUnused(page) ? ANN_PAGE_ROOM : PageGetExactFreeSpace(page);
+	if (*room >= size)
+		return buf;
+
+	UnlockReleaseBuffer(buf);
+	return InvalidBuffer;
+}
+
+/*
+ * Like a heap insertion: the page used last, then what the free space map
+ * proposes, then a new page.  The map may be wrong (it is not logged); what
+ * the page says counts, and corrects it.  A page somebody else works on is
+ * left to him, and a new one taken: that is how inserters drift apart.
+ */
+Buffer
+AnnAllocate(Relation index, uint16 kind, Size size, BlockNumber *target)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(index);
+	BlockNumber blkno = *target;
+	Buffer		buf = InvalidBuffer;
+	Size		room = 0;
+
+	if (blkno != InvalidBlockNumber && blkno < nblocks)
+		buf = try_page(index, blkno, kind, size, &room);
+
+	if (!BufferIsValid(buf))
+	{
+		if (blkno != InvalidBlockNumber && blkno < nblocks && room < size)
+			blkno = RecordAndGetPageWithFreeSpace(index, blkno, room, size);
+		else
+			blkno = GetPageWithFreeSpace(index, size);
+
+		while (blkno != InvalidBlockNumber)
+		{
+			/* beyond the end: left over from before a truncation */
+			room = 0;
+			if (blkno < nblocks)
+				buf = try_page(index, blkno, kind, size, &room);
+			if (BufferIsValid(buf) || room >= size)
+				break;
+			blkno = RecordAndGetPageWithFreeSpace(index, blkno, room, size);
+		}
+	}
+
+	if (!BufferIsValid(buf))
+		buf = AnnExtend(index, MAIN_FORKNUM);
+
+	*target = BufferGetBlockNumber(buf);
+	return buf;
+}

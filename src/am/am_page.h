@@ -1,0 +1,105 @@
+/*
+ * am_page.h
+ *	  What the pages of all access methods have in common.
+ *
+ * Every page is a standard PostgreSQL page whose special space is an
+ * AnnPageOpaqueData.  Block 0 is the metapage; its contents begin with an
+ * AnnMetaHeaderData.
+ */
+#ifndef ANN_PAGE_H
+#define ANN_PAGE_H
+
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
+#include "utils/relcache.h"
+
+#define ANN_METAPAGE_BLKNO 0
+
+/* For pg_filedump and the like: the last two bytes of every page of ours. */
+#define ANN_PAGE_ID 0xFFA0
+
+/* Kinds of pages; each access method numbers its own from ANN_PAGE_METHOD up. */
+#define ANN_PAGE_META 1
+#define ANN_PAGE_METHOD 16
+
+typedef struct AnnPageOpaqueData
+{
+	uint32		unused;
+	uint16		kind;
+	uint16		page_id;		/* ANN_PAGE_ID */
+} AnnPageOpaqueData;
+
+StaticAssertDecl(sizeof(AnnPageOpaqueData) == 8, "size of special space is on disk");
+
+typedef AnnPageOpaqueData *AnnPageOpaque;
+
+typedef struct AnnMetaHeaderData
+{
+	uint32		magic;			/* of the access method */
+	uint32		version;		/* of its format */
+} AnnMetaHeaderData;
+
+/* Bytes for items, and the largest item, of a page. */
+#define ANN_PAGE_ROOM \
+	((Size) (BLCKSZ - SizeOfPageHeaderData - MAXALIGN(sizeof(AnnPageOpaqueData))))
+#define ANN_MAX_ITEM_SIZE \
+	((Size) MAXALIGN_DOWN(ANN_PAGE_ROOM - sizeof(ItemIdData)))
+
+static inline AnnPageOpaque
+AnnPageGetOpaque(Page page)
+{
+	return (AnnPageOpaque) PageGetSpecialPointer(page);
+}
+
+/* Contents of the metapage, an AnnMetaHeaderData and more. */
+static inline void *
+AnnMetaContents(Page page)
+{
+	return PageGetContents(page);
+}
+
+/* am_page.c */
+
+/* Initialises a page of a kind. */
+extern void AnnInitPage(Page page, uint16 kind);
+
+/* Initialises a metapage with a method's contents, which begin with a header. */
+extern void AnnInitMetaPage(Page page, const void *contents, Size size);
+
+/*
+ * Reads and locks a page and checks that it is of the kind it should be.
+ * A page that was allocated but never written (a crash) is returned as it is:
+ * see AnnPageIsUnused.
+ */
+extern Buffer AnnReadBuffer(Relation index, BlockNumber blkno, uint16 kind,
+							BufferAccessStrategy strategy, int lockmode);
+
+/* Reads, locks and checks the metapage. */
+extern Buffer AnnReadMeta(Relation index, uint32 magic, uint32 version, int lockmode);
+
+/* Adds a page to the index; returns it pinned and locked exclusively. */
+extern Buffer AnnExtend(Relation index, ForkNumber fork);
+
+/*
+ * A page with that much free space, counting line pointers, pinned and locked
+ * exclusively.  It is either of the kind, or new: then AnnPageIsUnused.
+ * Never waits for the lock of a page somebody else is working on, so it may be
+ * called with other pages locked.  *target is the page to try first, or
+ * InvalidBlockNumber, and becomes the page returned.
+ */
+extern Buffer AnnAllocate(Relation index, uint16 kind, Size size, BlockNumber *target);
+
+/* Tells the free space map how much room a page has. */
+extern void AnnRecordFreeSpace(Relation index, BlockNumber blkno, Page page);
+
+/* Was the page never written? */
+static inline bool
+AnnPageIsUnused(Page page)
+{
+	return PageIsNew(page);
+}
+
+/* Raises the error for damage found at a place of an index. */
+extern void AnnCorrupted(Relation index, BlockNumber blkno, const char *what) pg_attribute_noreturn();
+
+#endif							/* ANN_PAGE_H */

@@ -1,0 +1,288 @@
+/*
+ * metric.c
+ *	  The metrics: every distance an index can be built for.
+ *
+ * Distances are the arithmetic of the operators in types/, so that an index
+ * returns rows in the very order an exact search would; only the square root
+ * of L2, which changes no order, is left out.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "utils/varbit.h"
+
+#include "kernels/kernels.h"
+#include "space/metric.h"
+#include "types/distance.h"
+#include "types/halfvec.h"
+#include "types/sparsevec.h"
+#include "types/vector.h"
+
+static void vector_mismatch(int dim, int other) pg_attribute_noreturn();
+static void halfvec_mismatch(int dim, int other) pg_attribute_noreturn();
+static void sparsevec_mismatch(int dim, int other) pg_attribute_noreturn();
+static void bit_mismatch(int dim, int other) pg_attribute_noreturn();
+
+static void
+vector_mismatch(int dim, int other)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("different vector dimensions %d and %d", dim, other)));
+}
+
+static void
+halfvec_mismatch(int dim, int other)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("different halfvec dimensions %d and %d", dim, other)));
+}
+
+static bool
+half_is_finite(AnnHalf h)
+{
+	return (h & 0x7C00) != 0x7C00;
+}
+
+#define DENSE_PREFIX vector
+#define DENSE_TYPE Vector
+#define DENSE_ELEM float
+#define DENSE_GET DatumGetVector
+#define DENSE_KERNEL(op) ann_kernels.op##_f32
+#define DENSE_BATCH(op) ann_kernels.op##_f32_batch
+#define DENSE_MAX_DIM 2000
+#define DENSE_FINITE isfinite
+#include "space/metric_dense.h"
+
+#define DENSE_PREFIX halfvec
+#define DENSE_TYPE HalfVector
+#define DENSE_ELEM AnnHalf
+#define DENSE_GET DatumGetHalfVector
+#define DENSE_KERNEL(op) ann_kernels.op##_f16
+#define DENSE_BATCH(op) ann_kernels.op##_f16_batch
+#define DENSE_MAX_DIM 4000
+#define DENSE_FINITE half_is_finite
+#include "space/metric_dense.h"
+
+/*
+ * sparsevec
+ */
+
+/* The most non-zero elements of a code; dimensions are not limited. */
+#define SPARSEVEC_CODE_MAX_NNZ 1000
+
+static Size
+sparsevec_code_size(int dim)
+{
+	return 0;
+}
+
+static int
+sparsevec_dimensions(Datum value)
+{
+	return DatumGetSparseVector(value)->dim;
+}
+
+static void
+sparsevec_mismatch(int dim, int other)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("different sparsevec dimensions %d and %d", dim, other)));
+}
+
+static Size
+sparsevec_encode(Datum value, void *code)
+{
+	SparseVector *v = DatumGetSparseVector(value);
+	Size		size = VARSIZE(v);
+
+	if (v->nnz > SPARSEVEC_CODE_MAX_NNZ)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("sparsevec cannot have more than %d non-zero elements for hnsw index",
+						SPARSEVEC_CODE_MAX_NNZ)));
+
+	memcpy(code, v, size);
+	return size;
+}
+
+static Size
+sparsevec_cosine_encode(Datum value, void *code)
+{
+	SparseVector *v = DatumGetSparseVector(value);
+
+	if (sparse_ip(v, v) == 0)
+		return 0;
+
+	return sparsevec_encode(value, code);
+}
+
+static bool
+sparsevec_valid(int dim, const void *code, Size size)
+{
+	const SparseVector *v = code;
+
+	if (size < offsetof(SparseVector, indices) || v->dim != dim ||
+		v->nnz < 0 || v->nnz > SPARSEVEC_CODE_MAX_NNZ ||
+		size != SparseVectorSize(v->nnz))
+		return false;
+
+	for (int i = 0; i < v->nnz; i++)
+	{
+		if (v->indices[i] >= dim || v->indices[i] < (i == 0 ? 0 : v->indices[i - 1] + 1))
+			return false;
+		if (!isfinite(SparseVectorValues(v)[i]))
+			return false;
+	}
+	return true;
+}
+
+static double
+sparsevec_l2(int dim, const void *a, const void *b)
+{
+	return sparse_l2sq(a, b);
+}
+
+static double
+sparsevec_ip(int dim, const void *a, const void *b)
+{
+	return -sparse_ip(a, b);
+}
+
+static double
+sparsevec_cosine(int dim, const void *a, const void *b)
+{
+	return AnnCosineDistance(sparse_ip(a, b),
+						   sparse_ip(a, a),
+						   sparse_ip(b, b));
+}
+
+static double
+sparsevec_l1(int dim, const void *a, const void *b)
+{
+	return sparse_l1(a, b);
+}
+
+const AnnMetric ann_metric_sparsevec_l2 = {
+	.name = "sparsevec_l2",
+	.max_dim = SPARSEVEC_MAX_DIM,
+	.code_size = sparsevec_code_size,
+	.dimensions = sparsevec_dimensions,
+	.mismatch = sparsevec_mismatch,
+	.encode = sparsevec_encode,
+	.valid = sparsevec_valid,
+	.distance = sparsevec_l2
+};
+
+const AnnMetric ann_metric_sparsevec_ip = {
+	.name = "sparsevec_ip",
+	.max_dim = SPARSEVEC_MAX_DIM,
+	.code_size = sparsevec_code_size,
+	.dimensions = sparsevec_dimensions,
+	.mismatch = sparsevec_mismatch,
+	.encode = sparsevec_encode,
+	.valid = sparsevec_valid,
+	.distance = sparsevec_ip
+};
+
+const AnnMetric ann_metric_sparsevec_cosine = {
+	.name = "sparsevec_cosine",
+	.max_dim = SPARSEVEC_MAX_DIM,
+	.code_size = sparsevec_code_size,
+	.dimensions = sparsevec_dimensions,
+	.mismatch = sparsevec_mismatch,
+	.encode = sparsevec_cosine_encode,
+	.valid = sparsevec_valid,
+	.distance = sparsevec_cosine
+};
+
+const AnnMetric ann_metric_sparsevec_l1 = {
+	.name = "sparsevec_l1",
+	.max_dim = SPARSEVEC_MAX_DIM,
+	.code_size = sparsevec_code_size,
+	.dimensions = sparsevec_dimensions,
+	.mismatch = sparsevec_mismatch,
+	.encode = sparsevec_encode,
+	.valid = sparsevec_valid,
+	.distance = sparsevec_l1
+};
+
+/*
+ * bit
+ */
+
+static Size
+bit_code_size(int dim)
+{
+	return (dim + BITS_PER_BYTE - 1) / BITS_PER_BYTE;
+}
+
+static int
+bit_dimensions(Datum value)
+{
+	return VARBITLEN(DatumGetVarBitP(value));
+}
+
+static void
+bit_mismatch(int dim, int other)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("different bit lengths %d and %d", dim, other)));
+}
+
+static Size
+bit_encode(Datum value, void *code)
+{
+	VarBit	   *v = DatumGetVarBitP(value);
+
+	memcpy(code, VARBITS(v), VARBITBYTES(v));
+	return VARBITBYTES(v);
+}
+
+static bool
+bit_valid(int dim, const void *code, Size size)
+{
+	return size == bit_code_size(dim);
+}
+
+static double
+bit_hamming(int dim, const void *a, const void *b)
+{
+	return ann_kernels.hamming(bit_code_size(dim), a, b);
+}
+
+static double
+bit_jaccard(int dim, const void *a, const void *b)
+{
+	uint64		both;
+	uint64		either;
+
+	ann_kernels.jaccard(bit_code_size(dim), a, b, &both, &either);
+	return both == 0 ? 1 : 1 - (double) both / (double) either;
+}
+
+const AnnMetric ann_metric_bit_hamming = {
+	.name = "bit_hamming",
+	.max_dim = 64000,
+	.code_size = bit_code_size,
+	.dimensions = bit_dimensions,
+	.mismatch = bit_mismatch,
+	.encode = bit_encode,
+	.valid = bit_valid,
+	.distance = bit_hamming
+};
+
+const AnnMetric ann_metric_bit_jaccard = {
+	.name = "bit_jaccard",
+	.max_dim = 64000,
+	.code_size = bit_code_size,
+	.dimensions = bit_dimensions,
+	.mismatch = bit_mismatch,
+	.encode = bit_encode,
+	.valid = bit_valid,
+	.distance = bit_jaccard
+};

@@ -1,0 +1,58 @@
+/*
+ * space.c
+ *	  Opens the Space of an index, and turns values into codes and queries.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "commands/defrem.h"
+#include "fmgr.h"
+#include "utils/rel.h"
+
+#include "space/opclass.h"
+#include "space/space.h"
+
+void
+AnnSpaceOpen(AnnSpace *space, Relation index)
+{
+	space->metric = AnnOpclassMetric(index);
+	space->dim = TupleDescAttr(index->rd_att, 0)->atttypmod;
+
+	if (space->dim < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column does not have dimensions"),
+				 errhint("Give the column's type a number of dimensions, or index an expression that casts to a type that has one.")));
+
+	if (space->dim > space->metric->max_dim)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("column cannot have more than %d dimensions for %s index",
+						space->metric->max_dim, get_am_name(index->rd_rel->relam))));
+
+	space->code_size = space->metric->code_size(space->dim);
+}
+
+Size
+AnnSpaceEncode(const AnnSpace *space, Datum value, AnnCode *code)
+{
+	Datum		detoasted = PointerGetDatum(PG_DETOAST_DATUM(value));
+	int			dim = space->metric->dimensions(detoasted);
+	Size		size;
+
+	if (dim != space->dim)
+		space->metric->mismatch(space->dim, dim);
+
+	size = space->metric->encode(detoasted, code->bytes);
+
+	if (DatumGetPointer(detoasted) != DatumGetPointer(value))
+		pfree(DatumGetPointer(detoasted));
+	return size;
+}
+
+bool
+AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value)
+{
+	query->space = space;
+	return AnnSpaceEncode(space, value, &query->code) > 0;
+}
