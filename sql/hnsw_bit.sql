@@ -1,0 +1,16 @@
+--
+-- hnsw on bit: each operator class, exhaustively.
+--
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set life :abs_srcdir '/sql/hnsw_opclass.psql'
+\set type 'bit(32)'
+\set zero '0::bit(32)'
+\set value 'hashint4(i)::bit(32)'
+
+\set class bit_hamming_ops
+\set op '<~>'
+\i :life
+
+\set class bit_jaccard_ops
+\set op '<%>'
+\i :life

@@ -1,0 +1,24 @@
+--
+-- hnsw on sparsevec: each operator class, exhaustively.
+--
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set life :abs_srcdir '/sql/hnsw_opclass.psql'
+\set type 'sparsevec(20)'
+\set zero 'array_fill(0, ARRAY[20])::sparsevec(20)'
+\set value 'ARRAY(SELECT CASE WHEN j = i % 20 + 1 OR hashint4(i - j) % 4 = 0 THEN hashint4(i * 20 + j) / 2147483648.0 ELSE 0 END FROM generate_series(1, 20) j)::sparsevec(20)'
+
+\set class sparsevec_l2_ops
+\set op '<->'
+\i :life
+
+\set class sparsevec_ip_ops
+\set op '<#>'
+\i :life
+
+\set class sparsevec_cosine_ops
+\set op '<=>'
+\i :life
+
+\set class sparsevec_l1_ops
+\set op '<+>'
+\i :life
