@@ -83,7 +83,7 @@ SELECT id FROM t ORDER BY val <-> vec(60) LIMIT 1;
 REINDEX INDEX CONCURRENTLY t_val_idx;
 SELECT id FROM t ORDER BY val <-> vec(60) LIMIT 1;
 REINDEX TABLE CONCURRENTLY t;
-SELECT id FROM t ORDER BY val <=> vec(60) LIMIT 1;
+SELECT id FROM t ORDER BY val <=> vec(61) LIMIT 1;
 SELECT * FROM ann_check('t_val_idx');
 SELECT * FROM ann_check('t_val_idx1');
 DROP INDEX CONCURRENTLY t_val_idx1;
