@@ -1,0 +1,288 @@
+#!/usr/bin/env bash
+#
+# run.sh
+#	  Runs the tests: all of them, or the suites named as arguments.
+#
+#	  test/run.sh [SUITE ...]		suites: see the list below
+#
+# Tests the PostgreSQL of PG_CONFIG, or else the newest one installed, with
+# private servers of its own; installs the Debian packages it needs and, as
+# root or through sudo, the extension.  Works on a copy of the tree.  The last
+# line of output is "N passed, N failed"; the status is 0 if N failed is 0 and
+# something passed.
+
+set -uo pipefail
+
+all_suites=(lint build unit regress isolation tap pgtap readme quickstart)
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=test/server.sh
+. "$top/test/server.sh"
+
+# Results of the suite being run, and of all
+passed=0
+failed=0
+all_passed=0
+all_failed=0
+
+pass() { passed=$((passed + ${1:-1})); }
+fail() { failed=$((failed + ${1:-1})); }
+
+finish()
+{
+	local status=$?
+
+	trap '' INT TERM HUP
+	if [ -n "${PG_BIN:-}" ]; then
+		stop_server "$work/pg"
+		stop_server "$work/quickstart"
+	fi
+	rm -rf "$work"
+	exit $status
+}
+
+# count_tap FILE: results on lines that start with "ok" or "not ok", as TAP has
+# it and as pg_regress does from PostgreSQL 16 on.
+count_tap()
+{
+	pass "$(grep -cE '^ok\b' "$1")"
+	fail "$(grep -cE '^not ok\b' "$1")"
+}
+
+# count_prove FILE STATUS: from the summary that prove and pg_prove print.
+# A file that died without a failed assertion counts as one failure.
+count_prove()
+{
+	local ran bad
+	ran=$(sed -n 's/^Files=[0-9]*, Tests=\([0-9]*\),.*/\1/p' "$1")
+	bad=$(sed -n 's/.*(Wstat: .* Tests: [0-9]* Failed: \([0-9]*\)).*/\1/p' "$1" |
+		awk '{ n += $1 > 0 ? $1 : 1; assertions += $1 } END { print n + 0, assertions + 0 }')
+	pass $((${ran:-0} - ${bad#* }))
+	fail "${bad% *}"
+	if [ "$2" != 0 ] && [ "${bad% *}" = 0 ]; then
+		fail
+	fi
+}
+
+# shown FILE: the output of a suite, bounded.
+shown()
+{
+	local lines
+	lines=$(wc -l <"$1")
+	if [ "$lines" -le 200 ]; then
+		cat "$1"
+	else
+		head -n 50 "$1"
+		say "... $((lines - 200)) lines left out ..."
+		tail -n 150 "$1"
+	fi
+}
+
+in_tree() { (cd "$tree" && as_server env "PGHOST=$work/pg" PGPORT=5432 PGUSER=postgres "$@"); }
+psql_to() { local db=$1; shift; in_tree "$PG_BIN/psql" -X -q -v ON_ERROR_STOP=1 -d "$db" "$@"; }
+
+# The copy for the server's user to build in and to run from.
+make_tree()
+{
+	[ ! -d "$tree" ] || return 0
+	as_server mkdir "$tree"
+	copy_tree "$top" "$tree"
+	give_to_server "$tree"
+}
+
+# build_in DIR CC: from clean sources; any output is a warning too many.
+build_in()
+{
+	local log=$1.log
+	rm -rf "$1"
+	copy_tree "$top" "$1"
+	give_to_server "$1"
+	# clang does not know all that gcc was told when PostgreSQL was built
+	(cd "$1" && as_server make -s -j2 PG_CONFIG="$PG_CONFIG" CC="$2" \
+		COPT='-Werror -Wno-unknown-warning-option -Wno-ignored-optimization-argument') >"$log" 2>&1 &&
+		[ ! -s "$log" ]
+}
+
+installed=no
+need_install()
+{
+	[ $installed = no ] || return 0
+	[ -d "$work/gcc" ] || build_in "$work/gcc" gcc || { shown "$work/gcc.log"; return 1; }
+	(cd "$work/gcc" && as_root make -s PG_CONFIG="$PG_CONFIG" CC=gcc install) >"$work/gcc.log" 2>&1 ||
+		{ shown "$work/gcc.log"; return 1; }
+	installed=yes
+}
+
+# The extension installed and a server up, for the suites that want them.
+need_server()
+{
+	make_tree
+	need_install || return 1
+	start_server "$work/pg" max_prepared_transactions=10
+}
+
+suite_lint()
+{
+	(cd "$top" && PG_CONFIG="$PG_CONFIG" bash test/lint.sh) >"$log" 2>&1
+	shown "$log"
+	count_tap "$log"
+}
+
+suite_build()
+{
+	local cc
+	for cc in gcc clang; do
+		if build_in "$work/$cc" $cc; then
+			say "ok - $cc: no warnings"
+			pass
+		else
+			shown "$work/$cc.log"
+			say "not ok - $cc"
+			fail
+		fi
+	done
+	need_install || fail
+}
+
+suite_unit()
+{
+	local status
+	make_tree
+	in_tree make -s -C test/unit PG_CONFIG="$PG_CONFIG" check >"$log" 2>&1
+	status=$?
+	shown "$log"
+	count_tap "$log"
+	[ $status = 0 ] || [ $failed != 0 ] || fail
+}
+
+# run_regress VARIABLE=...: make installcheck, with other kinds of tests off.
+run_regress()
+{
+	local status diffs
+	need_server || { fail; return; }
+	in_tree make -s PG_CONFIG="$PG_CONFIG" installcheck TAP_TESTS= "$@" >"$log" 2>&1
+	status=$?
+	shown "$log"
+	# PostgreSQL 15 has its own format, 16 and later have TAP
+	pass "$(grep -cE '^ok |^test .* ok +[0-9]+ ms$' "$log")"
+	fail "$(grep -cE '^not ok |^test .* FAILED' "$log")"
+	[ $status = 0 ] || [ $failed != 0 ] || fail
+	for diffs in "$tree/regression.diffs" "$tree/output_iso/regression.diffs"; do
+		if [ $failed != 0 ] && [ -s "$diffs" ]; then
+			shown "$diffs"
+		fi
+	done
+}
+
+suite_regress() { run_regress ISOLATION=; }
+suite_isolation() { run_regress REGRESS=; }
+
+suite_tap()
+{
+	local perl status
+	perl=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/perl
+	make_tree
+	need_install || { fail; return; }
+	in_tree env "PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" \
+		"PG_REGRESS=$perl/../regress/pg_regress" \
+		prove -j2 -I test/perl --ext .pl test/t >"$log" 2>&1
+	status=$?
+	shown "$log"
+	count_prove "$log" $status
+	sed -n 's,^test/t/\(.*\)\.pl \+(Wstat.*,\1,p' "$log" | while read -r file; do
+		say "--- the end of the log of $file"
+		tail -n 40 "$tree/tmp_check/log/regress_log_$file"
+	done
+}
+
+suite_pgtap()
+{
+	local status
+	need_server || { fail; return; }
+	psql_to postgres -c 'CREATE DATABASE pgtap'
+	in_tree pg_prove --psql-bin "$PG_BIN/psql" -d pgtap --ext .sql -r test/pgtap >"$log" 2>&1
+	status=$?
+	shown "$log"
+	count_prove "$log" $status
+}
+
+# Every ```sql block of the README, in order, in one database.
+suite_readme()
+{
+	local block
+	need_server || { fail; return; }
+	as_server mkdir "$work/readme"
+	as_server awk -v dir="$work/readme" '
+		/^```sql$/ { file = sprintf("%s/%03d-line-%d.sql", dir, ++n, NR + 1); next }
+		/^```$/ { file = "" }
+		file { print >file }' "$tree/README.md"
+	psql_to postgres -c 'CREATE DATABASE readme'
+	for block in "$work"/readme/*.sql; do
+		if psql_to readme -f "$block" >"$log" 2>&1; then
+			say "ok - README.md, $(basename "$block" .sql)"
+			pass
+		else
+			say "not ok - README.md, $(basename "$block" .sql)"
+			shown "$log"
+			fail
+		fi
+	done
+}
+
+suite_quickstart()
+{
+	local status
+	ANN_QUICKSTART_DIR=$work/quickstart "$top/examples/quickstart.sh" --check >"$log" 2>&1
+	status=$?
+	shown "$log"
+	count_tap "$log"
+	[ $status = 0 ] || [ $failed != 0 ] || fail
+}
+
+run_suite()
+{
+	local suite=$1 start=$SECONDS
+
+	say "" "=== $suite"
+	passed=0
+	failed=0
+	log=$work/$suite.log
+	"suite_$suite"
+	if [ $((passed + failed)) = 0 ]; then
+		say "There are no tests in $suite."
+		fail
+	fi
+	say "=== $suite: $passed passed, $failed failed ($((SECONDS - start)) s)"
+	all_passed=$((all_passed + passed))
+	all_failed=$((all_failed + failed))
+}
+
+suites=("$@")
+[ $# -gt 0 ] || suites=("${all_suites[@]}")
+for suite in "${suites[@]}"; do
+	[[ " ${all_suites[*]} " = *" $suite "* ]] || die "There is no suite \"$suite\"; there are: ${all_suites[*]}"
+done
+
+shopt -s nullglob
+unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSERVICE PGSSLMODE PGPASSWORD MAKEFLAGS MAKELEVEL
+export LC_ALL=C
+
+need_postgres
+need_packages gcc libc6-dev clang make perl libipc-run-perl shellcheck \
+	"postgresql-$PG_MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl
+
+work=$(mktemp -d /tmp/ann-test-XXXXXX)
+tree=$work/tree
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+give_to_server "$work"
+as_server mkdir "$work/pg"
+
+for suite in "${suites[@]}"; do
+	run_suite "$suite"
+done
+
+say "" "$all_passed passed, $all_failed failed"
+[ $all_failed = 0 ] && [ $all_passed -gt 0 ]
