@@ -2,7 +2,7 @@ EXTENSION = ann
 MODULE_big = ann
 DATA = $(wildcard sql/ann--*.sql)
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
-HEADERS_SRC = $(wildcard src/*.h src/*/*.h)
+SOURCE_HEADERS = $(wildcard src/*.h src/*/*.h)
 
 PG_CPPFLAGS = -I$(srcdir)/src
 # Only what ANN_EXPORT marks leaves the module: another module loaded in the
@@ -21,4 +21,4 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # PGXS knows no header dependencies on a distribution's server.
-$(OBJS): $(HEADERS_SRC)
+$(OBJS): $(SOURCE_HEADERS)
