@@ -11,6 +11,7 @@
 #include "access/amapi.h"
 #include "access/relscan.h"
 #include "access/tupdesc.h"
+#include "commands/vacuum.h"
 #include "fmgr.h"
 #include "nodes/pathnodes.h"
 
@@ -64,6 +65,17 @@ AnnDisablePath(IndexPath *path)
 {
 #if PG_VERSION_NUM >= 180000
 	path->path.disabled_nodes = 2;
+#endif
+}
+
+/* 18 tells the difference between VACUUM and ANALYZE. */
+static inline void
+AnnVacuumDelayPoint(void)
+{
+#if PG_VERSION_NUM >= 180000
+	vacuum_delay_point(false);
+#else
+	vacuum_delay_point();
 #endif
 }
 

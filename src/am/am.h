@@ -30,6 +30,12 @@ typedef struct AnnMethod
 
 /* am_handler.c */
 
+/* ann.seed: all that is random in an index follows from it. */
+extern int	ann_seed;
+
+/* Called from _PG_init. */
+extern void AnnInit(void);
+
 /* Called from _PG_init. */
 extern void AnnRegisterMethod(const AnnMethod *method);
 

@@ -12,6 +12,7 @@
 #include "catalog/pg_type_d.h"
 #include "commands/vacuum.h"
 #include "utils/catcache.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/regproc.h"
@@ -21,8 +22,19 @@
 #include "compat.h"
 #include "space/opclass.h"
 
+int			ann_seed;
+
 static const AnnMethod *methods[3];
 static int	nmethods = 0;
+
+void
+AnnInit(void)
+{
+	DefineCustomIntVariable("ann.seed",
+							"Seed of what is random in an index.",
+							"Indexes built without workers, from the same rows with the same seed, are identical.",
+							&ann_seed, 0, 0, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
+}
 
 void
 AnnRegisterMethod(const AnnMethod *method)

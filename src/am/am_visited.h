@@ -9,6 +9,7 @@
 #define ANN_VISITED_H
 
 #include "common/hashfn.h"
+#include "utils/memutils.h"
 
 typedef struct AnnVisitedSlot
 {

@@ -1,0 +1,75 @@
+/*
+ * ann.c
+ *	  The module: its magic block, its initialization, and the choice of the
+ *	  instruction set.
+ */
+#include "postgres.h"
+
+#include "am/am.h"
+#include "compat.h"
+#include "hnsw/hnsw.h"
+#include "kernels/kernels.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+extern ANN_EXPORT const Pg_magic_struct *PG_MAGIC_FUNCTION_NAME(void);
+
+PG_MODULE_MAGIC;
+
+extern ANN_EXPORT void _PG_init(void);
+
+static const struct config_enum_entry simd_options[] = {
+	{"auto", ANN_SIMD_AUTO, false},
+	{"scalar", ANN_SIMD_SCALAR, false},
+	{"avx2", ANN_SIMD_AVX2, false},
+	{"avx512", ANN_SIMD_AVX512, false},
+	{"neon", ANN_SIMD_NEON, false},
+	{NULL, 0, false}
+};
+
+static int	simd_level = ANN_SIMD_AUTO;
+
+static bool
+check_simd(int *newval, void **extra, GucSource source)
+{
+	if (!ann_simd_supported(*newval))
+	{
+		GUC_check_errdetail("This CPU or its operating system does not support these instructions.");
+		return false;
+	}
+	return true;
+}
+
+static void
+assign_simd(int newval, void *extra)
+{
+	ann_simd_select(newval);
+}
+
+void
+_PG_init(void)
+{
+	/* Also puts the table of kernels in force, through its assign hook. */
+	DefineCustomEnumVariable("ann.simd",
+							 "Selects the instruction set of distance computations.",
+							 "\"auto\" is the best one the CPU supports.",
+							 &simd_level,
+							 ANN_SIMD_AUTO,
+							 simd_options,
+							 PGC_USERSET,
+							 0,
+							 check_simd,
+							 assign_simd,
+							 NULL);
+
+	AnnInit();
+	HnswInit();
+
+	MarkGUCPrefixReserved("ann");
+}
+
+/* ann_simd() returns text: the instruction set in force. */
+ANN_FUNCTION(ann_simd)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(ann_kernels.level));
+}

@@ -1,0 +1,185 @@
+/*
+ * hnsw.c
+ *	  The access method hnsw: handler, options, settings, cost.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/reloptions.h"
+#include "common/hashfn.h"
+#include "commands/progress.h"
+#include "nodes/pathnodes.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "hnsw/hnsw.h"
+
+int			hnsw_ef_search;
+int			hnsw_iterative_scan;
+int			hnsw_max_scan_tuples;
+double		hnsw_scan_mem_multiplier;
+
+static relopt_kind hnsw_relopt_kind;
+
+typedef struct HnswOptions
+{
+	int32		vl_len_;		/* varlena header (do not touch directly!) */
+	int			m;
+	int			ef_construction;
+} HnswOptions;
+
+#define HNSW_DEFAULT_M 16
+#define HNSW_DEFAULT_EF_CONSTRUCTION 64
+
+static const struct config_enum_entry iterative_scan_options[] = {
+	{"off", HNSW_ITERATIVE_SCAN_OFF, false},
+	{"relaxed_order", HNSW_ITERATIVE_SCAN_RELAXED, false},
+	{"strict_order", HNSW_ITERATIVE_SCAN_STRICT, false},
+	{NULL, 0, false}
+};
+
+void
+HnswGetOptions(Relation rel, int *m, int *ef_construction)
+{
+	HnswOptions *options = (HnswOptions *) rel->rd_options;
+
+	*m = options ? options->m : HNSW_DEFAULT_M;
+	*ef_construction = options ? options->ef_construction : HNSW_DEFAULT_EF_CONSTRUCTION;
+
+	if (*ef_construction < 2 * *m)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ef_construction must be greater than or equal to 2 * m")));
+}
+
+int
+HnswLevel(int m, const ItemPointerData *tid)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) tid, sizeof(ItemPointerData),
+										   (uint64) ann_seed);
+
+	/* in (0, 1] */
+	double		uniform = ldexp((double) ((hash >> 11) + 1), -53);
+	int			level = (int) (-log(uniform) / log(m));
+
+	return Min(level, HnswMaxLevel(m));
+}
+
+static bytea *
+hnswoptions(Datum reloptions, bool validate)
+{
+	static const relopt_parse_elt elements[] = {
+		{"m", RELOPT_TYPE_INT, offsetof(HnswOptions, m)},
+		{"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptions, ef_construction)},
+	};
+
+	return build_reloptions(reloptions, validate, hnsw_relopt_kind, sizeof(HnswOptions),
+							elements, lengthof(elements));
+}
+
+static char *
+hnswbuildphasename(int64 phase)
+{
+	switch (phase)
+	{
+		case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
+			return "initializing";
+		case PROGRESS_HNSW_LOAD:
+			return "loading tuples";
+		case PROGRESS_HNSW_WRITE:
+			return "writing graph";
+		default:
+			return NULL;
+	}
+}
+
+/*
+ * How many nodes a search evaluates: about m on each level on the way down, and
+ * on level 0 those neighbours of the ef_search nodes expanded that it had not
+ * met before, a share that grows with the table and shrinks with the beam.  The
+ * form is a fit to measured searches, as pgvector's is.
+ */
+static void
+hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
+				 Cost *startup, Cost *total, Selectivity *selectivity,
+				 double *correlation, double *pages)
+{
+	Relation	rel = index_open(path->indexinfo->indexoid, NoLock);
+	double		tuples = Max(path->indexinfo->tuples, 2);
+	HnswIndex	index;
+	double		levels;
+	double		fresh;
+	AnnCost		cost;
+
+	HnswOpen(&index, rel);
+	index_close(rel, NoLock);
+
+	levels = log(tuples) / log(index.m);
+	fresh = Min(0.5 * levels / (1 + log(hnsw_ef_search)), 1);
+	cost.first = levels * index.m + 2.0 * index.m * hnsw_ef_search * fresh;
+	cost.further = 1;
+	AnnCostEstimate(root, path, loop_count, &cost, startup, total, selectivity, correlation, pages);
+}
+
+ANN_FUNCTION(ann_hnsw_handler)
+{
+	IndexAmRoutine *routine = AnnHandlerRoutine();
+
+	routine->ambuild = hnswbuild;
+	routine->ambuildempty = hnswbuildempty;
+	routine->aminsert = hnswinsert;
+	routine->ambulkdelete = hnswbulkdelete;
+	routine->amvacuumcleanup = hnswvacuumcleanup;
+	routine->amcostestimate = hnswcostestimate;
+	routine->amoptions = hnswoptions;
+	routine->ambuildphasename = hnswbuildphasename;
+
+	PG_RETURN_POINTER(routine);
+}
+
+static const AnnMethod hnsw_method = {
+	.build = hnswbuild,
+	.scan = &hnsw_scan_methods,
+	.parallel = &hnsw_build_methods,
+	.check = HnswCheckIndex
+};
+
+void
+HnswInit(void)
+{
+	AnnRegisterMethod(&hnsw_method);
+
+	hnsw_relopt_kind = add_reloption_kind();
+	add_int_reloption(hnsw_relopt_kind, "m", "Max number of connections",
+					  HNSW_DEFAULT_M, HNSW_MIN_M, HNSW_MAX_M, AccessExclusiveLock);
+	add_int_reloption(hnsw_relopt_kind, "ef_construction", "Size of the beam while building",
+					  HNSW_DEFAULT_EF_CONSTRUCTION, HNSW_MIN_EF_CONSTRUCTION,
+					  HNSW_MAX_EF_CONSTRUCTION, AccessExclusiveLock);
+
+	DefineCustomIntVariable("hnsw.ef_search",
+							"Size of the beam of a search.",
+							"More finds better neighbours, in more time.",
+							&hnsw_ef_search, 40, 1, 1000, PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("hnsw.iterative_scan",
+							 "How a search goes on when more rows are wanted than its beam found.",
+							 "Rows come in order of distance (strict_order), almost in order but sooner (relaxed_order), or the whole index is read at once (off).",
+							 &hnsw_iterative_scan, HNSW_ITERATIVE_SCAN_STRICT, iterative_scan_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("hnsw.max_scan_tuples",
+							"Number of nodes a search visits before it reads the whole index.",
+							NULL,
+							&hnsw_max_scan_tuples, 20000, 1, INT_MAX, PGC_USERSET, 0,
+							NULL, NULL, NULL);
+
+	DefineCustomRealVariable("hnsw.scan_mem_multiplier",
+							 "Multiple of work_mem a search takes before it reads the whole index.",
+							 NULL,
+							 &hnsw_scan_mem_multiplier, 1, 1, 1000, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("hnsw");
+}

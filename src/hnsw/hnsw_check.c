@@ -1,0 +1,389 @@
+/*
+ * hnsw_check.c
+ *	  The verifier: README.md section 3, invariant by invariant.
+ *
+ * Reads the index page by page with the lock of a reader, so inserts go on; what
+ * refers to another page is looked up there at once.  A write that falls between
+ * the two looks can make a sound index seem broken: what concerns two pages is
+ * therefore looked at again before it is reported.  A VACUUM going on shows as
+ * I5, as the invariant says.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/rel.h"
+
+#include "hnsw/hnsw.h"
+
+typedef struct SeenTid
+{
+	uint64		tid;
+	char		status;
+} SeenTid;
+
+#define SH_PREFIX seen
+#define SH_ELEMENT_TYPE SeenTid
+#define SH_KEY_TYPE uint64
+#define SH_KEY tid
+#define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) &(key), sizeof(uint64))
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct HnswVerifier
+{
+	HnswIndex	index;
+	AnnCheck   *check;
+	seen_hash  *tids;
+	uint64		live;
+	/* Where we are. */
+	BlockNumber blkno;
+	OffsetNumber offset;
+} HnswVerifier;
+
+/* What there is to know of an item. */
+typedef struct Look
+{
+	int			kind;			/* 0: nothing there */
+	int			level;
+	int			flags;
+	HnswItem	links;
+	HnswItem	postings;
+	HnswItem	next;
+	HnswNode	owner;
+} Look;
+
+static void
+report(HnswVerifier *verifier, const char *invariant, const char *what, HnswItem item)
+{
+	AnnCheckReport(verifier->check, invariant, verifier->blkno, verifier->offset,
+				   "%s (%u,%u)", what,
+				   HnswItemBlock(&verifier->index, item), HnswItemOffset(&verifier->index, item));
+}
+
+/* Looks at an item of a locked page, without trusting it. */
+static Look
+look_at(HnswVerifier *verifier, Page page, OffsetNumber offset)
+{
+	Look		look = {0};
+	ItemId		id;
+	Size		size;
+	HnswItemData *item;
+
+	if (AnnPageIsUnused(page) || offset > PageGetMaxOffsetNumber(page))
+		return look;
+	id = PageGetItemId(page, offset);
+	size = ItemIdGetLength(id);
+	if (!ItemIdIsNormal(id) || ItemIdGetOffset(id) < SizeOfPageHeaderData ||
+		ItemIdGetOffset(id) + size > BLCKSZ - MAXALIGN(sizeof(AnnPageOpaqueData)))
+		return look;
+
+	item = (HnswItemData *) PageGetItem(page, id);
+	if (item->kind == HNSW_ELEMENT && size >= HnswElementSize(0))
+	{
+		HnswElement element = (HnswElement) item;
+
+		look.kind = HNSW_ELEMENT;
+		look.level = element->level;
+		look.flags = element->flags;
+		look.links = element->links;
+		look.postings = element->postings;
+	}
+	else if (item->kind == HNSW_LINKS && size >= HnswLinksSize(verifier->index.m, 0))
+	{
+		look.kind = HNSW_LINKS;
+		look.level = ((HnswLinks) item)->level;
+		look.owner = ((HnswLinks) item)->owner;
+	}
+	else if (item->kind == HNSW_POSTINGS && size >= HnswPostingsSize(0))
+	{
+		look.kind = HNSW_POSTINGS;
+		look.next = ((HnswPostings) item)->next;
+		look.owner = ((HnswPostings) item)->owner;
+	}
+	return look;
+}
+
+/* Looks at an item anywhere in the index. */
+static Look
+look_up(HnswVerifier *verifier, HnswItem item)
+{
+	Look		look = {0};
+	BlockNumber blkno = HnswItemBlock(&verifier->index, item);
+	Buffer		buf;
+
+	if (item == HNSW_NO_ITEM || blkno == ANN_METAPAGE_BLKNO ||
+		blkno >= RelationGetNumberOfBlocks(verifier->index.rel))
+		return look;
+
+	buf = ReadBuffer(verifier->index.rel, blkno);
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	look = look_at(verifier, BufferGetPage(buf), HnswItemOffset(&verifier->index, item));
+	UnlockReleaseBuffer(buf);
+	return look;
+}
+
+static void
+check_tid(HnswVerifier *verifier, const ItemPointerData *tid)
+{
+	bool		found;
+
+	seen_insert(verifier->tids,
+				((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) |
+				ItemPointerGetOffsetNumberNoCheck(tid), &found);
+	if (found)
+		AnnCheckReport(verifier->check, "I9", verifier->blkno, verifier->offset,
+					   "heap TID (%u,%u) occurs twice",
+					   ItemPointerGetBlockNumberNoCheck(tid), ItemPointerGetOffsetNumberNoCheck(tid));
+}
+
+/* Does the chain of postings of an element contain an item? */
+static bool
+chain_contains(HnswVerifier *verifier, HnswItem first, HnswItem item)
+{
+	uint64		most = (uint64) RelationGetNumberOfBlocks(verifier->index.rel) * verifier->index.slots;
+
+	for (; first != HNSW_NO_ITEM && most > 0; most--)
+	{
+		Look		look;
+
+		if (first == item)
+			return true;
+		CHECK_FOR_INTERRUPTS();
+		look = look_up(verifier, first);
+		if (look.kind != HNSW_POSTINGS)
+			return false;
+		first = look.next;
+	}
+	return false;
+}
+
+/*
+ * Checks of one kind of item.  data is a copy; what it refers to is looked up.
+ */
+
+static void
+check_element(HnswVerifier *verifier, HnswNode node, HnswElement element, Size size)
+{
+	const AnnSpace *space = &verifier->index.space;
+	Size		code_size = size - HnswElementSize(0);
+	bool		dead = (element->flags & HNSW_DEAD) != 0;
+	Look		links;
+
+	if (element->level > HnswMaxLevel(verifier->index.m) ||
+		(space->code_size > 0 && code_size != space->code_size))
+		report(verifier, "I2", "the size or level of an element is wrong", node);
+	else if (!AnnSpaceValid(space, element->code, code_size))
+		report(verifier, "I7", "the code of an element is not a value of the index", node);
+
+	links = look_up(verifier, element->links);
+	if ((links.kind != HNSW_LINKS || links.owner != node || links.level != element->level) &&
+		look_up(verifier, node).links == element->links)
+		report(verifier, "I3", "an element's links are not its own", element->links);
+
+	if (dead)
+	{
+		if (ItemPointerIsValid(&element->tid) || element->postings != HNSW_NO_ITEM)
+			report(verifier, "I8", "a dead element has heap TIDs", node);
+		return;
+	}
+
+	verifier->live++;
+	if (ItemPointerIsValid(&element->tid))
+		check_tid(verifier, &element->tid);
+	else if (element->postings == HNSW_NO_ITEM)
+		report(verifier, "I8", "a live element has no heap TID", node);
+}
+
+static void
+check_neighbour(HnswVerifier *verifier, HnswItem item, HnswNode owner, int level,
+				const HnswNode *list, int i)
+{
+	Look		neighbour;
+
+	for (int j = 0; j < i; j++)
+		if (list[i] == list[j])
+			report(verifier, "I6", "a list has a neighbour twice", list[i]);
+	if (list[i] == owner)
+		report(verifier, "I6", "a node is its own neighbour", owner);
+
+	neighbour = look_up(verifier, list[i]);
+	if (neighbour.kind == HNSW_ELEMENT && neighbour.level >= level && !(neighbour.flags & HNSW_DEAD))
+		return;
+
+	/* Unless the list has changed in the meantime, the link is broken. */
+	if (look_up(verifier, item).owner == owner)
+	{
+		HnswNode	now[2 * HNSW_MAX_M];
+		int			n = HnswReadList(&verifier->index, item, owner, level, now);
+
+		for (int j = 0; j < n; j++)
+			if (now[j] == list[i])
+			{
+				report(verifier, "I5",
+					   neighbour.kind != HNSW_ELEMENT ? "a link leads to no element" :
+					   neighbour.level < level ? "a link leads to an element of a lower level" :
+					   "a link leads to a dead element", list[i]);
+				break;
+			}
+	}
+}
+
+static void
+check_links(HnswVerifier *verifier, HnswItem item, HnswLinks links, Size size)
+{
+	int			m = verifier->index.m;
+	Look		owner = look_up(verifier, links->owner);
+
+	if (links->level > HnswMaxLevel(m) || size != HnswLinksSize(m, links->level))
+	{
+		report(verifier, "I2", "the size of a node's links does not fit their level", item);
+		return;
+	}
+	if ((owner.kind != HNSW_ELEMENT || owner.links != item) &&
+		look_up(verifier, item).owner == links->owner)
+	{
+		report(verifier, "I4", "links belong to no element", item);
+		return;
+	}
+	if (owner.flags & HNSW_DEAD)
+		return;
+
+	for (int level = 0; level <= links->level; level++)
+	{
+		const HnswNode *list = links->nodes + HnswLinksStart(m, level);
+		int			max = HnswMaxNeighbours(m, level);
+		int			n = HnswCountNeighbours(list, max);
+
+		for (int i = 0; i < n; i++)
+			check_neighbour(verifier, item, links->owner, level, list, i);
+		for (int i = n; i < max; i++)
+			if (list[i] != HNSW_NO_ITEM)
+			{
+				report(verifier, "I6", "a list has a gap before", list[i]);
+				break;
+			}
+	}
+}
+
+static void
+check_postings(HnswVerifier *verifier, HnswItem item, HnswPostings postings, Size size)
+{
+	Look		owner = look_up(verifier, postings->owner);
+
+	if (postings->count > HnswPostingsCapacity(size))
+	{
+		report(verifier, "I2", "there are more heap TIDs than room for them", item);
+		return;
+	}
+	if ((owner.kind != HNSW_ELEMENT || !chain_contains(verifier, owner.postings, item)) &&
+		look_up(verifier, item).owner == postings->owner)
+		report(verifier, "I4", "heap TIDs belong to no element", item);
+
+	for (int i = 0; i < postings->count; i++)
+		check_tid(verifier, &postings->tids[i]);
+}
+
+static void
+check_item(HnswVerifier *verifier, Page page)
+{
+	HnswItem	item = HnswItemNumber(&verifier->index, verifier->blkno, verifier->offset);
+	ItemId		id = PageGetItemId(page, verifier->offset);
+	Look		look = look_at(verifier, page, verifier->offset);
+	void	   *data;
+
+	if (!ItemIdIsUsed(id))
+		return;
+	if (look.kind == 0)
+	{
+		report(verifier, "I2", "an item is of no known kind, or cut off", item);
+		return;
+	}
+
+	data = PageGetItem(page, id);
+	if (look.kind == HNSW_ELEMENT)
+		check_element(verifier, item, data, ItemIdGetLength(id));
+	else if (look.kind == HNSW_LINKS)
+		check_links(verifier, item, data, ItemIdGetLength(id));
+	else
+		check_postings(verifier, item, data, ItemIdGetLength(id));
+}
+
+/* Checks a page, of which it takes a copy. */
+static void
+check_page(HnswVerifier *verifier, PGAlignedBlock *copy, BufferAccessStrategy strategy)
+{
+	Buffer		buf = ReadBufferExtended(verifier->index.rel, MAIN_FORKNUM, verifier->blkno,
+										 RBM_NORMAL, strategy);
+	Page		page = (Page) copy->data;
+	int			count;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	memcpy(copy->data, BufferGetPage(buf), BLCKSZ);
+	UnlockReleaseBuffer(buf);
+
+	if (AnnPageIsUnused(page))
+		return;
+
+	count = PageGetMaxOffsetNumber(page);
+	verifier->offset = InvalidOffsetNumber;
+	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnPageOpaqueData)) ||
+		AnnPageGetOpaque(page)->page_id != ANN_PAGE_ID ||
+		AnnPageGetOpaque(page)->kind != HNSW_PAGE_ITEMS || count > verifier->index.slots)
+	{
+		AnnCheckReport(verifier->check, "I2", verifier->blkno, InvalidOffsetNumber,
+					   "the page is not one of items");
+		return;
+	}
+
+	for (verifier->offset = FirstOffsetNumber; verifier->offset <= count; verifier->offset++)
+		check_item(verifier, page);
+}
+
+static void
+check_entry(HnswVerifier *verifier)
+{
+	HnswNode	entry;
+	int			level;
+	Look		look;
+
+	verifier->blkno = ANN_METAPAGE_BLKNO;
+	verifier->offset = InvalidOffsetNumber;
+	if (!HnswReadEntry(&verifier->index, &entry, &level))
+	{
+		if (verifier->live > 0 && !HnswReadEntry(&verifier->index, &entry, &level))
+			AnnCheckReport(verifier->check, "I1", ANN_METAPAGE_BLKNO, InvalidOffsetNumber,
+						   "there are elements, but no entry point");
+		return;
+	}
+
+	look = look_up(verifier, entry);
+	if (look.kind != HNSW_ELEMENT || look.level != level)
+		report(verifier, "I1", "the entry point is not an element of its level", entry);
+}
+
+void
+HnswCheckIndex(Relation rel, AnnCheck *check)
+{
+	HnswVerifier verifier = {.check = check};
+	PGAlignedBlock *copy = palloc(sizeof(PGAlignedBlock));
+	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+
+	HnswOpen(&verifier.index, rel);
+	verifier.tids = seen_create(CurrentMemoryContext, 1024, NULL);
+
+	for (verifier.blkno = ANN_METAPAGE_BLKNO + 1; verifier.blkno < nblocks; verifier.blkno++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		check_page(&verifier, copy, strategy);
+	}
+	check_entry(&verifier);
+
+	seen_destroy(verifier.tids);
+	FreeAccessStrategy(strategy);
+	pfree(copy);
+}

@@ -1,0 +1,200 @@
+/*
+ * hnsw_graph.h
+ *	  The graph as its algorithms see it, and the algorithms.
+ *
+ * A node is a number.  Behind the numbers are pages (hnsw_graph_page.c) or the
+ * memory of a build (hnsw_graph_mem.c); the algorithms (hnsw_search.c,
+ * hnsw_select.c) do not know which.
+ */
+#ifndef HNSW_GRAPH_H
+#define HNSW_GRAPH_H
+
+#include "storage/lwlock.h"
+
+#include "am/am_visited.h"
+#include "hnsw/hnsw_page.h"
+#include "space/space.h"
+
+/* The node has further heap TIDs than the candidate's. */
+#define HNSW_CANDIDATE_MORE (1 << 1)
+
+/* A node whose distance to the query is known. */
+typedef struct HnswCandidate
+{
+	double		distance;
+	HnswNode	node;
+	/* In memory these are not set. */
+	HnswItem	links;
+	ItemPointerData tid;
+	uint16		flags;			/* HNSW_DEAD, HNSW_CANDIDATE_MORE */
+} HnswCandidate;
+
+typedef struct HnswGraph HnswGraph;
+
+/* How to reach nodes.  All callbacks are required. */
+typedef struct HnswGraphMethods
+{
+	/*
+	 * Evaluates nodes[n] against the query.  Nodes that no longer exist are
+	 * left out; returns how many there are.  The order is kept.
+	 */
+	int			(*evaluate) (HnswGraph *graph, const AnnQuery *query,
+							 const HnswNode *nodes, int n, HnswCandidate *out);
+
+	/*
+	 * The neighbours of a candidate on a level, into out[HnswMaxNeighbours];
+	 * returns how many.
+	 */
+	int			(*neighbours) (HnswGraph *graph, const HnswCandidate *candidate, int level,
+							   HnswNode *out);
+} HnswGraphMethods;
+
+/* Embedded as the first member in what implements it. */
+struct HnswGraph
+{
+	const HnswGraphMethods *methods;
+	int			m;
+};
+
+static inline int
+HnswEvaluate(HnswGraph *graph, const AnnQuery *query, const HnswNode *nodes, int n,
+			 HnswCandidate *out)
+{
+	return graph->methods->evaluate(graph, query, nodes, n, out);
+}
+
+static inline int
+HnswNeighbours(HnswGraph *graph, const HnswCandidate *candidate, int level, HnswNode *out)
+{
+	return graph->methods->neighbours(graph, candidate, level, out);
+}
+
+/*
+ * hnsw_search.c: README.md section 4
+ */
+
+#define HEAP_PREFIX hnsw_candidate
+#define HEAP_ELEMENT HnswCandidate
+#define HEAP_BEFORE(a, b) ((a)->distance < (b)->distance)
+#include "am/am_heap.h"
+
+#define HEAP_PREFIX hnsw_distance
+#define HEAP_ELEMENT double
+#define HEAP_BEFORE(a, b) (*(a) > *(b))
+#include "am/am_heap.h"
+
+/* A search on one level of a graph, which can be resumed. */
+typedef struct HnswSearch
+{
+	HnswGraph  *graph;
+	const AnnQuery *query;
+	int			level;
+	/* Will be resumed: what is too far for this beam may do for the next. */
+	bool		resumable;
+	/* Dead nodes count like live ones: for finding a way, not results. */
+	bool		routing;
+
+	AnnVisited	visited;
+	hnsw_candidate_heap frontier;
+	hnsw_candidate_heap found;
+	hnsw_distance_heap beam;
+} HnswSearch;
+
+/* Allocates a search in the current memory context, for any number of uses. */
+extern void HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query);
+
+/* Begins a search on a level from some candidates. */
+extern void HnswSearchBegin(HnswSearch *search, int level, const HnswCandidate *from, int n);
+
+/* The next ef candidates in order of distance, into out[ef]; returns how many. */
+extern int	HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out);
+
+/*
+ * Descends from the entry point to the level above `to`: replaces *nearest,
+ * a candidate on level `from`, by the nearest found.
+ */
+extern void HnswSearchDescend(HnswSearch *search, HnswCandidate *nearest, int from, int to);
+
+/* Memory that the search has in use. */
+extern Size HnswSearchMemory(const HnswSearch *search);
+
+/*
+ * hnsw_select.c
+ */
+
+/* A node that may become a neighbour. */
+typedef struct HnswChoice
+{
+	double		distance;		/* from the list's owner */
+	HnswNode	node;
+	bool		chosen;			/* by the heuristic, not as a filler */
+	const void *code;
+} HnswChoice;
+
+/*
+ * Selects at most max neighbours among choices[n], which it sorts by distance
+ * and reduces to those selected; returns how many (the lesser of n and max).
+ */
+extern int	HnswSelect(const AnnSpace *space, HnswChoice *choices, int n, int max);
+
+/*
+ * hnsw_graph_mem.c: the graph of a build, in an area of shared memory
+ */
+
+typedef struct HnswMemory HnswMemory;
+
+/* A participant's view of it. */
+typedef struct HnswMemGraph
+{
+	HnswGraph	base;
+	const AnnSpace *space;
+	HnswMemory *memory;
+	int			ef_construction;
+	HnswSearch	search;
+	HnswCandidate *candidates;
+	HnswChoice *choices;
+} HnswMemGraph;
+
+/* The memory that so many nodes take. */
+extern Size HnswMemorySize(const AnnSpace *space, int m, double nodes);
+
+/* Makes an empty graph of an area. */
+extern void HnswMemoryInit(HnswMemory *memory, Size size, int m);
+
+/* The lock that guards the transition of a build from memory to pages. */
+extern LWLock *HnswMemoryFlushLock(HnswMemory *memory);
+
+/* The lock that stands in for the graph lock once it has been made. */
+extern LWLock *HnswMemoryGraphLock(HnswMemory *memory);
+
+/* Has the graph been written to pages? */
+extern bool *HnswMemoryFlushed(HnswMemory *memory);
+
+extern void HnswMemGraphInit(HnswMemGraph *graph, HnswMemory *memory, const AnnSpace *space,
+							 const AnnQuery *query, int m, int ef_construction);
+
+/*
+ * Adds graph->search.query, a code of so many bytes, for a heap TID; false,
+ * having changed nothing, if memory is full.
+ */
+extern bool HnswMemInsert(HnswMemGraph *graph, Size code_size, const ItemPointerData *tid);
+
+/* What the graph holds, for writing it to pages. */
+typedef struct HnswMemNodeInfo
+{
+	int			level;
+	Size		code_size;
+	const void *code;
+	ItemPointerData tid;
+	int			npostings;
+} HnswMemNodeInfo;
+
+extern uint32 HnswMemCount(const HnswMemory *memory);
+extern bool HnswMemEntry(const HnswMemory *memory, HnswNode *entry, int *level);
+extern void HnswMemGetNode(const HnswMemory *memory, HnswNode node, HnswMemNodeInfo *info);
+/* Neighbours on a level; returns how many. */
+extern int	HnswMemGetNeighbours(HnswMemory *memory, HnswNode node, int level, HnswNode *out);
+/* The heap TIDs beyond the first, into tids[npostings]. */
+extern void HnswMemGetPostings(const HnswMemory *memory, HnswNode node, ItemPointerData *tids);
+
+#endif							/* HNSW_GRAPH_H */

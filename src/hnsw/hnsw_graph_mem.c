@@ -1,0 +1,561 @@
+/*
+ * hnsw_graph_mem.c
+ *	  The graph of a build: nodes in an area of memory that several backends
+ *	  may share, at different addresses.
+ *
+ * The area begins with an HnswMemory.  Behind it a table of offsets, one per
+ * node, grows upwards; from the end of the area the nodes grow downwards.  When
+ * they meet, memory is full.  Nodes are never removed.
+ */
+#include "postgres.h"
+
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+
+#include "hnsw/hnsw.h"
+
+/* Locks that nodes share, by their numbers. */
+#define NODE_LOCKS 1024
+
+struct HnswMemory
+{
+	int			m;
+	Size		size;
+
+	/* Guards allocation: the next three. */
+	LWLock		alloc_lock;
+	uint32		count;			/* nodes */
+	Size		bottom;			/* offset of what was allocated last */
+
+	/*
+	 * Guards the entry point.  Held shared while a node is added, exclusively
+	 * while one is added that becomes the entry point.  Once the graph is on
+	 * pages, this is the graph lock.
+	 */
+	LWLock		entry_lock;
+	HnswNode	entry;
+	int			entry_level;
+
+	/* Held shared while a row is added; exclusively to set flushed. */
+	LWLock		flush_lock;
+	bool		flushed;
+
+	/* Each guards the lists and heap TIDs of its nodes. */
+	LWLockPadded node_locks[NODE_LOCKS];
+
+	uint64		nodes[FLEXIBLE_ARRAY_MEMBER];
+};
+
+typedef struct MemPosting
+{
+	uint64		next;			/* offset, or 0 */
+	ItemPointerData tid;
+} MemPosting;
+
+typedef struct MemLink
+{
+	float		distance;
+	uint32		node:31,
+				chosen:1;
+} MemLink;
+
+/* The neighbours on a level; there is room for HnswMaxNeighbours. */
+typedef struct MemList
+{
+	uint32		count;
+	MemLink		links[FLEXIBLE_ARRAY_MEMBER];
+} MemList;
+
+/* A node; its lists follow, level 0 first, and then its code. */
+typedef struct MemNode
+{
+	ItemPointerData tid;
+	uint16		level;
+	uint32		code_size;
+	uint32		npostings;
+	uint64		postings;		/* offset of the first, or 0 */
+} MemNode;
+
+static inline Size
+list_size(int m, int level)
+{
+	return offsetof(MemList, links) + HnswMaxNeighbours(m, level) * sizeof(MemLink);
+}
+
+static Size
+lists_size(int m, int level)
+{
+	return MAXALIGN(list_size(m, 0) + level * list_size(m, 1));
+}
+
+static inline MemNode *
+get_node(const HnswMemory *memory, HnswNode node)
+{
+	return (MemNode *) ((char *) memory + memory->nodes[node]);
+}
+
+static inline MemList *
+get_list(const HnswMemory *memory, MemNode *node, int level)
+{
+	Size		offset = sizeof(MemNode);
+
+	if (level > 0)
+		offset += list_size(memory->m, 0) + (level - 1) * list_size(memory->m, 1);
+	return (MemList *) ((char *) node + offset);
+}
+
+static inline const void *
+get_code(const HnswMemory *memory, MemNode *node)
+{
+	return (char *) node + sizeof(MemNode) + lists_size(memory->m, node->level);
+}
+
+static inline LWLock *
+get_lock(HnswMemory *memory, HnswNode node)
+{
+	return &memory->node_locks[node % NODE_LOCKS].lock;
+}
+
+Size
+HnswMemorySize(const AnnSpace *space, int m, double nodes)
+{
+	Size		code_size = space->code_size > 0 ? space->code_size : ANN_MAX_CODE_SIZE;
+	double		node_size = sizeof(uint64) + sizeof(MemNode) + lists_size(m, 0) +
+		(double) list_size(m, 1) / (m - 1) + MAXALIGN(code_size);
+
+	return offsetof(HnswMemory, nodes) + (Size) (nodes * node_size);
+}
+
+void
+HnswMemoryInit(HnswMemory *memory, Size size, int m)
+{
+	static int	tranche = 0;
+
+	if (tranche == 0)
+		tranche = LWLockNewTrancheId();
+	LWLockRegisterTranche(tranche, "HnswBuild");
+
+	memory->m = m;
+	memory->size = size;
+	memory->count = 0;
+	memory->bottom = MAXALIGN_DOWN(size);
+	memory->entry = HNSW_NO_ITEM;
+	memory->entry_level = -1;
+	memory->flushed = false;
+	LWLockInitialize(&memory->alloc_lock, tranche);
+	LWLockInitialize(&memory->entry_lock, tranche);
+	LWLockInitialize(&memory->flush_lock, tranche);
+	for (int i = 0; i < NODE_LOCKS; i++)
+		LWLockInitialize(&memory->node_locks[i].lock, tranche);
+}
+
+LWLock *
+HnswMemoryFlushLock(HnswMemory *memory)
+{
+	return &memory->flush_lock;
+}
+
+LWLock *
+HnswMemoryGraphLock(HnswMemory *memory)
+{
+	return &memory->entry_lock;
+}
+
+bool *
+HnswMemoryFlushed(HnswMemory *memory)
+{
+	return &memory->flushed;
+}
+
+/* Takes memory from the end of the area; 0 if there is none. */
+static uint64
+allocate(HnswMemory *memory, Size size, bool node, HnswNode *number)
+{
+	uint64		offset = 0;
+	Size		top;
+
+	LWLockAcquire(&memory->alloc_lock, LW_EXCLUSIVE);
+	top = offsetof(HnswMemory, nodes) + ((Size) memory->count + 1) * sizeof(uint64);
+	if (memory->bottom >= top && memory->bottom - top >= MAXALIGN(size))
+	{
+		memory->bottom -= MAXALIGN(size);
+		offset = memory->bottom;
+		if (node)
+		{
+			*number = memory->count++;
+			memory->nodes[*number] = offset;
+		}
+	}
+	LWLockRelease(&memory->alloc_lock);
+	return offset;
+}
+
+/*
+ * Callbacks of the graph
+ */
+
+static int
+mem_evaluate(HnswGraph *graph, const AnnQuery *query, const HnswNode *nodes, int n,
+			 HnswCandidate *out)
+{
+	HnswMemory *memory = ((HnswMemGraph *) graph)->memory;
+	const void *codes[2 * HNSW_MAX_M];
+	double		distances[2 * HNSW_MAX_M];
+
+	for (int i = 0; i < n; i++)
+		codes[i] = get_code(memory, get_node(memory, nodes[i]));
+
+	AnnQueryDistances(query, codes, n, distances);
+
+	for (int i = 0; i < n; i++)
+	{
+		out[i].distance = distances[i];
+		out[i].node = nodes[i];
+		out[i].flags = 0;
+	}
+	return n;
+}
+
+static int
+mem_neighbours(HnswGraph *graph, const HnswCandidate *candidate, int level, HnswNode *out)
+{
+	return HnswMemGetNeighbours(((HnswMemGraph *) graph)->memory, candidate->node, level, out);
+}
+
+static const HnswGraphMethods mem_methods = {
+	.evaluate = mem_evaluate,
+	.neighbours = mem_neighbours
+};
+
+void
+HnswMemGraphInit(HnswMemGraph *graph, HnswMemory *memory, const AnnSpace *space,
+				 const AnnQuery *query, int m, int ef_construction)
+{
+	graph->base.methods = &mem_methods;
+	graph->base.m = m;
+	graph->space = space;
+	graph->memory = memory;
+	graph->ef_construction = ef_construction;
+	graph->candidates = palloc(sizeof(HnswCandidate) * ef_construction);
+	graph->choices = palloc(sizeof(HnswChoice) * ef_construction);
+	HnswSearchInit(&graph->search, &graph->base, query);
+}
+
+/*
+ * Adding a node
+ */
+
+static bool
+add_posting(HnswMemory *memory, HnswNode number, const ItemPointerData *tid)
+{
+	MemNode    *node = get_node(memory, number);
+	uint64		offset = allocate(memory, sizeof(MemPosting), false, NULL);
+	MemPosting *posting = (MemPosting *) ((char *) memory + offset);
+
+	if (offset == 0)
+		return false;
+
+	posting->tid = *tid;
+	LWLockAcquire(get_lock(memory, number), LW_EXCLUSIVE);
+	posting->next = node->postings;
+	node->postings = offset;
+	node->npostings++;
+	LWLockRelease(get_lock(memory, number));
+	return true;
+}
+
+/*
+ * Adds a neighbour to a list, as README.md section 9 says.  The list's lock is
+ * held exclusively.
+ */
+static void
+add_neighbour(HnswMemGraph *graph, MemList *list, int max, HnswNode node, const void *code,
+			  float distance)
+{
+	HnswMemory *memory = graph->memory;
+	const void *codes[2 * HNSW_MAX_M];
+	int			places[2 * HNSW_MAX_M];
+	double		distances[2 * HNSW_MAX_M];
+	MemLink		link = {.distance = distance,.node = node,.chosen = true};
+	int			victim = -1;
+	int			n = 0;
+
+	for (int i = 0; i < list->count; i++)
+		if (list->links[i].chosen)
+		{
+			codes[n] = get_code(memory, get_node(memory, list->links[i].node));
+			places[n++] = i;
+		}
+	AnnSpaceDistances(graph->space, code, codes, n, distances);
+
+	for (int i = 0; i < n; i++)
+		if (list->links[places[i]].distance <= distance && distances[i] < distance)
+			link.chosen = false;
+
+	if (link.chosen)
+		for (int i = 0; i < n; i++)
+		{
+			MemLink    *other = &list->links[places[i]];
+
+			if (other->distance > distance && distances[i] < other->distance)
+				other->chosen = false;
+		}
+
+	if (list->count < max)
+	{
+		list->links[list->count++] = link;
+		return;
+	}
+
+	/* The farthest filler goes; without fillers, the farthest of all. */
+	for (int i = 0; i < list->count; i++)
+	{
+		MemLink    *other = &list->links[i];
+
+		if (victim < 0 || other->chosen < list->links[victim].chosen ||
+			(other->chosen == list->links[victim].chosen &&
+			 other->distance > list->links[victim].distance))
+			victim = i;
+	}
+	if (link.chosen > list->links[victim].chosen ||
+		(link.chosen == list->links[victim].chosen && distance < list->links[victim].distance))
+		list->links[victim] = link;
+}
+
+/* Searches a level; the neighbours selected become the node's list. */
+static void
+select_neighbours(HnswMemGraph *graph, MemList *list, int level, int found)
+{
+	HnswMemory *memory = graph->memory;
+	int			n;
+
+	for (int i = 0; i < found; i++)
+	{
+		graph->choices[i].distance = graph->candidates[i].distance;
+		graph->choices[i].node = graph->candidates[i].node;
+		graph->choices[i].code = get_code(memory, get_node(memory, graph->candidates[i].node));
+	}
+
+	n = HnswSelect(graph->space, graph->choices, found, HnswMaxNeighbours(memory->m, level));
+	list->count = n;
+	for (int i = 0; i < n; i++)
+	{
+		list->links[i].distance = graph->choices[i].distance;
+		list->links[i].node = graph->choices[i].node;
+		list->links[i].chosen = graph->choices[i].chosen;
+	}
+}
+
+/* Makes the new node a neighbour of its neighbours. */
+static void
+link_back(HnswMemGraph *graph, HnswNode number)
+{
+	HnswMemory *memory = graph->memory;
+	MemNode    *node = get_node(memory, number);
+
+	for (int level = node->level; level >= 0; level--)
+	{
+		MemList    *list = get_list(memory, node, level);
+		MemLink		links[2 * HNSW_MAX_M];
+		int			n;
+
+		/* Others may be changing the list as soon as they can find the node. */
+		LWLockAcquire(get_lock(memory, number), LW_SHARED);
+		n = list->count;
+		memcpy(links, list->links, n * sizeof(MemLink));
+		LWLockRelease(get_lock(memory, number));
+
+		for (int i = 0; i < n; i++)
+		{
+			LWLock	   *lock = get_lock(memory, links[i].node);
+
+			LWLockAcquire(lock, LW_EXCLUSIVE);
+			add_neighbour(graph, get_list(memory, get_node(memory, links[i].node), level),
+						  HnswMaxNeighbours(memory->m, level),
+						  number, get_code(memory, node), links[i].distance);
+			LWLockRelease(lock);
+		}
+	}
+}
+
+/*
+ * Allocates a node of a level, with empty lists.  Nobody can see it yet.
+ */
+static bool
+create_node(HnswMemGraph *graph, int level, Size code_size, const ItemPointerData *tid,
+			HnswNode *number)
+{
+	HnswMemory *memory = graph->memory;
+	Size		lists = lists_size(memory->m, level);
+	uint64		offset = allocate(memory, sizeof(MemNode) + lists + code_size, true, number);
+	MemNode    *node = (MemNode *) ((char *) memory + offset);
+
+	if (offset == 0)
+		return false;
+
+	node->tid = *tid;
+	node->level = level;
+	node->code_size = code_size;
+	node->npostings = 0;
+	node->postings = 0;
+	memset((char *) node + sizeof(MemNode), 0, lists);
+	memcpy((char *) node + sizeof(MemNode) + lists, graph->search.query->code.bytes, code_size);
+	return true;
+}
+
+/* A node among candidates[n] that has the very code to be added. */
+static HnswNode
+find_equal(HnswMemGraph *graph, int n, Size code_size)
+{
+	const AnnQuery *query = graph->search.query;
+	double		distance = AnnQueryDistance(query, query->code.bytes);
+
+	for (int i = 0; i < n; i++)
+	{
+		MemNode    *node = get_node(graph->memory, graph->candidates[i].node);
+
+		if (graph->candidates[i].distance == distance && node->code_size == code_size &&
+			memcmp(get_code(graph->memory, node), query->code.bytes, code_size) == 0)
+			return graph->candidates[i].node;
+	}
+	return HNSW_NO_ITEM;
+}
+
+/* The body of HnswMemInsert; the entry point is locked as it must be. */
+static bool
+insert(HnswMemGraph *graph, int level, Size code_size, const ItemPointerData *tid)
+{
+	HnswMemory *memory = graph->memory;
+	HnswSearch *search = &graph->search;
+	HnswNode	number;
+	HnswCandidate nearest;
+	int			found;
+
+	if (memory->entry == HNSW_NO_ITEM)
+		return create_node(graph, level, code_size, tid, &number);
+
+	mem_evaluate(&graph->base, search->query, &memory->entry, 1, &nearest);
+	HnswSearchDescend(search, &nearest, memory->entry_level, Min(level, memory->entry_level));
+
+	/*
+	 * The node is made on the way down, but only after level 0 has been
+	 * searched is it known whether there is an equal one.  Level 0 first, then.
+	 */
+	if (level > 0 && memory->entry_level > 0)
+	{
+		HnswCandidate bottom = nearest;
+
+		HnswSearchDescend(search, &bottom, Min(level, memory->entry_level), 0);
+		HnswSearchBegin(search, 0, &bottom, 1);
+	}
+	else
+		HnswSearchBegin(search, 0, &nearest, 1);
+	found = HnswSearchNext(search, graph->ef_construction, graph->candidates);
+
+	number = find_equal(graph, found, code_size);
+	if (number != HNSW_NO_ITEM)
+		return add_posting(memory, number, tid);
+
+	if (!create_node(graph, level, code_size, tid, &number))
+		return false;
+	select_neighbours(graph, get_list(memory, get_node(memory, number), 0), 0, found);
+
+	for (int l = Min(level, memory->entry_level); l > 0; l--)
+	{
+		HnswSearchBegin(search, l, &nearest, 1);
+		found = HnswSearchNext(search, graph->ef_construction, graph->candidates);
+		select_neighbours(graph, get_list(memory, get_node(memory, number), l), l, found);
+		nearest = graph->candidates[0];
+	}
+
+	link_back(graph, number);
+	return true;
+}
+
+bool
+HnswMemInsert(HnswMemGraph *graph, Size code_size, const ItemPointerData *tid)
+{
+	HnswMemory *memory = graph->memory;
+	int			level = HnswLevel(memory->m, tid);
+	uint32		count;
+	bool		done;
+
+	LWLockAcquire(&memory->entry_lock, LW_SHARED);
+	if (level > memory->entry_level)
+	{
+		LWLockRelease(&memory->entry_lock);
+		LWLockAcquire(&memory->entry_lock, LW_EXCLUSIVE);
+	}
+
+	count = memory->count;
+	done = insert(graph, level, code_size, tid);
+
+	/* Nobody else adds nodes if we hold the lock exclusively. */
+	if (done && level > memory->entry_level && memory->count > count)
+	{
+		memory->entry = memory->count - 1;
+		memory->entry_level = level;
+	}
+	LWLockRelease(&memory->entry_lock);
+	return done;
+}
+
+/*
+ * Reading the finished graph
+ */
+
+uint32
+HnswMemCount(const HnswMemory *memory)
+{
+	return memory->count;
+}
+
+bool
+HnswMemEntry(const HnswMemory *memory, HnswNode *entry, int *level)
+{
+	*entry = memory->entry;
+	*level = memory->entry_level;
+	return memory->entry != HNSW_NO_ITEM;
+}
+
+void
+HnswMemGetNode(const HnswMemory *memory, HnswNode number, HnswMemNodeInfo *info)
+{
+	MemNode    *node = get_node(memory, number);
+
+	info->level = node->level;
+	info->code_size = node->code_size;
+	info->code = get_code(memory, node);
+	info->tid = node->tid;
+	info->npostings = node->npostings;
+}
+
+int
+HnswMemGetNeighbours(HnswMemory *memory, HnswNode number, int level, HnswNode *out)
+{
+	MemList    *list = get_list(memory, get_node(memory, number), level);
+	LWLock	   *lock = get_lock(memory, number);
+	int			n;
+
+	LWLockAcquire(lock, LW_SHARED);
+	n = list->count;
+	for (int i = 0; i < n; i++)
+		out[i] = list->links[i].node;
+	LWLockRelease(lock);
+	return n;
+}
+
+void
+HnswMemGetPostings(const HnswMemory *memory, HnswNode number, ItemPointerData *tids)
+{
+	MemNode    *node = get_node(memory, number);
+	uint64		offset = node->postings;
+
+	for (int i = 0; i < node->npostings; i++)
+	{
+		MemPosting *posting = (MemPosting *) ((char *) memory + offset);
+
+		tids[i] = posting->tid;
+		offset = posting->next;
+	}
+}

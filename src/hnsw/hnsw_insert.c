@@ -1,0 +1,442 @@
+/*
+ * hnsw_insert.c
+ *	  Adding a value to the graph on pages: README.md section 5.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "am/am_edit.h"
+#include "hnsw/hnsw.h"
+
+/* The neighbours selected for a new node, by level. */
+typedef struct NewLists
+{
+	int			level;
+	int			counts[HNSW_MAX_LEVEL + 1];
+	HnswChoice *choices[HNSW_MAX_LEVEL + 1];
+} NewLists;
+
+int
+HnswFindNeighbours(HnswPageGraph *graph, HnswSearch *search, int level, HnswNode self,
+				   HnswCandidate *candidates, int *n, HnswChoice *choices)
+{
+	HnswIndex  *index = graph->index;
+	int			found;
+	int			count = 0;
+
+	HnswTrimCodes(graph);
+	HnswSearchBegin(search, level, candidates, *n);
+	found = HnswSearchNext(search, index->ef_construction, candidates);
+
+	for (int i = 0; i < found; i++)
+	{
+		const void *code;
+
+		if (candidates[i].node == self)
+			continue;
+		code = HnswGetCode(graph, candidates[i].node, NULL);
+		if (code == NULL)
+			continue;
+		choices[count].distance = candidates[i].distance;
+		choices[count].node = candidates[i].node;
+		choices[count].code = code;
+		count++;
+	}
+
+	/* If nothing on this level is alive, the next begins where this did. */
+	if (found > 0)
+		*n = found;
+	return HnswSelect(&index->space, choices, count, HnswMaxNeighbours(index->m, level));
+}
+
+/*
+ * Equal values
+ */
+
+/* The capacity of another postings item of a node that has so many TIDs. */
+static int
+postings_capacity(int count)
+{
+	return Min(Max(count, 4), 512);
+}
+
+/*
+ * Adds a TID to an element, if it still is a live one of this code.  The first
+ * postings have room, or new ones are put before them.
+ */
+static bool
+add_tid(HnswIndex *index, HnswNode node, const AnnQuery *value, Size code_size,
+		const ItemPointerData *tid)
+{
+	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_EXCLUSIVE);
+	Size		size;
+	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
+	HnswPostings postings = NULL;
+	HnswItem	item;
+	Buffer		other = buf;
+	int			capacity = 0;
+	AnnEdit		edit;
+
+	if (element == NULL || (element->flags & HNSW_DEAD) || size != code_size ||
+		memcmp(element->code, value->code.bytes, size) != 0)
+	{
+		UnlockReleaseBuffer(buf);
+		return false;
+	}
+
+	item = element->postings;
+	if (item != HNSW_NO_ITEM)
+	{
+		if (HnswItemBlock(index, item) != BufferGetBlockNumber(buf))
+			other = HnswReadItemPage(index, item, BUFFER_LOCK_EXCLUSIVE);
+		postings = HnswGetPostings(index, BufferGetPage(other), item, &capacity);
+		if (postings == NULL)
+			AnnCorrupted(index->rel, HnswItemBlock(index, item), "Heap TIDs of a node are missing");
+	}
+
+	if (postings != NULL && postings->count < capacity)
+	{
+		AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
+		postings = HnswGetPostings(index, AnnEditPage(&edit, other), item, &capacity);
+		postings->tids[postings->count++] = *tid;
+		if (other != buf)
+			UnlockReleaseBuffer(buf);
+	}
+	else
+	{
+		HnswPostings new;
+		Page		page;
+		OffsetNumber offset;
+
+		capacity = postings_capacity(capacity);
+		size = HnswPostingsSize(capacity);
+		new = palloc0(size);
+		new->kind = HNSW_POSTINGS;
+		new->count = 1;
+		new->next = item;
+		new->owner = node;
+		new->tids[0] = *tid;
+
+		if (other != buf)
+			UnlockReleaseBuffer(other);
+		other = buf;
+		if (PageGetFreeSpace(BufferGetPage(buf)) < MAXALIGN(size))
+			other = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, MAXALIGN(size) + sizeof(ItemIdData),
+								&index->links_target);
+
+		AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
+		page = AnnEditPage(&edit, other);
+		if (AnnPageIsUnused(page))
+			AnnInitPage(page, HNSW_PAGE_ITEMS);
+		offset = PageAddItem(page, (Item) new, size, InvalidOffsetNumber, false, false);
+		if (offset == InvalidOffsetNumber)
+			elog(ERROR, "could not add heap TIDs to index \"%s\"", RelationGetRelationName(index->rel));
+		element = HnswGetElement(index, AnnEditPage(&edit, buf), node, &size);
+		element->postings = HnswItemNumber(index, BufferGetBlockNumber(other), offset);
+	}
+	AnnEditCommit(&edit);
+	return true;
+}
+
+/*
+ * Adds the TID to a node equal to the value, if one of the candidates is.
+ */
+static bool
+add_to_equal(HnswIndex *index, const HnswCandidate *candidates, int n, const AnnQuery *value,
+			 Size code_size, const ItemPointerData *tid)
+{
+	double		distance = AnnQueryDistance(value, value->code.bytes);
+
+	for (int i = 0; i < n; i++)
+		if (candidates[i].distance == distance &&
+			add_tid(index, candidates[i].node, value, code_size, tid))
+			return true;
+	return false;
+}
+
+/*
+ * A new node
+ */
+
+static HnswLinks
+make_links(HnswIndex *index, const NewLists *lists)
+{
+	Size		size = HnswLinksSize(index->m, lists->level);
+	HnswLinks	links = palloc0(size);
+
+	links->kind = HNSW_LINKS;
+	links->level = lists->level;
+	memset(links->nodes, 0xFF, size - offsetof(HnswLinksData, nodes));
+	for (int level = 0; level <= lists->level; level++)
+		for (int i = 0; i < lists->counts[level]; i++)
+			links->nodes[HnswLinksStart(index->m, level) + i] = lists->choices[level][i].node;
+	return links;
+}
+
+static HnswElement
+make_element(int level, const AnnQuery *value, Size code_size, const ItemPointerData *tid)
+{
+	HnswElement element = palloc0(HnswElementSize(code_size));
+
+	element->kind = HNSW_ELEMENT;
+	element->level = level;
+	element->postings = HNSW_NO_ITEM;
+	element->tid = *tid;
+	memcpy(element->code, value->code.bytes, code_size);
+	return element;
+}
+
+/* Adds an item to a page of an Edit, which may never have been written. */
+static HnswItem
+add_item(HnswIndex *index, AnnEdit *edit, Buffer buf, void *data, Size size)
+{
+	Page		page = AnnEditPage(edit, buf);
+	OffsetNumber offset;
+
+	if (AnnPageIsUnused(page))
+		AnnInitPage(page, HNSW_PAGE_ITEMS);
+	offset = PageAddItem(page, (Item) data, size, InvalidOffsetNumber, false, false);
+	if (offset == InvalidOffsetNumber)
+		elog(ERROR, "could not add an item to block %u of index \"%s\"",
+			 BufferGetBlockNumber(buf), RelationGetRelationName(index->rel));
+	return HnswItemNumber(index, BufferGetBlockNumber(buf), offset);
+}
+
+/* Writes element and links, together on one page if that is possible at all. */
+static HnswNode
+write_node(HnswIndex *index, const NewLists *lists, const AnnQuery *value, Size code_size,
+		   const ItemPointerData *tid)
+{
+	Size		element_size = HnswElementSize(code_size);
+	Size		links_size = HnswLinksSize(index->m, lists->level);
+	Size		element_room = MAXALIGN(element_size) + sizeof(ItemIdData);
+	Size		links_room = MAXALIGN(links_size) + sizeof(ItemIdData);
+	HnswElement element = make_element(lists->level, value, code_size, tid);
+	HnswLinks	links = make_links(index, lists);
+	HnswNode	node;
+	HnswItem	item;
+	Buffer		buf;
+	Buffer		links_buf;
+	AnnEdit		edit;
+	Size		size;
+
+	if (element_room + links_room <= ANN_PAGE_ROOM)
+		buf = links_buf = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, element_room + links_room,
+									  &index->node_target);
+	else
+	{
+		buf = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, element_room, &index->node_target);
+		links_buf = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, links_room, &index->links_target);
+	}
+
+	AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
+	node = add_item(index, &edit, buf, element, element_size);
+	links->owner = node;
+	item = add_item(index, &edit, links_buf, links, links_size);
+	HnswGetElement(index, AnnEditPage(&edit, buf), node, &size)->links = item;
+	AnnEditCommit(&edit);
+	return node;
+}
+
+/*
+ * What a full list becomes with another node in it; false if it stays what it
+ * is.
+ */
+static bool
+select_with(HnswPageGraph *graph, HnswNode owner, HnswNode *list, int max,
+			HnswNode new, const void *new_code, double distance)
+{
+	const AnnSpace *space = &graph->index->space;
+	HnswChoice	choices[2 * HNSW_MAX_M + 1];
+	const void *owner_code = HnswGetCode(graph, owner, NULL);
+	int			n = 0;
+
+	if (owner_code == NULL)
+		return false;
+
+	choices[n].distance = distance;
+	choices[n].node = new;
+	choices[n++].code = new_code;
+
+	for (int i = 0; i < max; i++)
+	{
+		const void *code = HnswGetCode(graph, list[i], NULL);
+
+		/* The dead give way first. */
+		if (code == NULL)
+		{
+			list[i] = new;
+			return true;
+		}
+		choices[n].distance = AnnSpaceDistance(space, owner_code, code);
+		choices[n].node = list[i];
+		choices[n++].code = code;
+	}
+
+	n = HnswSelect(space, choices, n, max);
+	for (int i = 0; i < max; i++)
+	{
+		bool		kept = false;
+
+		for (int j = 0; j < n && !kept; j++)
+			kept = choices[j].node == list[i];
+		if (!kept)
+		{
+			list[i] = new;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Makes the new node a neighbour of one of its neighbours. */
+static void
+link_back(HnswPageGraph *graph, const HnswChoice *neighbour, int level, HnswNode new,
+		  const void *code)
+{
+	HnswIndex  *index = graph->index;
+	int			max = HnswMaxNeighbours(index->m, level);
+	HnswNode	expected[2 * HNSW_MAX_M];
+	HnswNode	list[2 * HNSW_MAX_M];
+	HnswItem	links = HNSW_NO_ITEM;
+	Buffer		buf = HnswReadItemPage(index, neighbour->node, BUFFER_LOCK_SHARE);
+	Size		size;
+	HnswElement element = HnswGetElement(index, BufferGetPage(buf), neighbour->node, &size);
+
+	if (element != NULL && !(element->flags & HNSW_DEAD))
+		links = element->links;
+	UnlockReleaseBuffer(buf);
+	if (links == HNSW_NO_ITEM)
+		return;
+
+	do
+	{
+		int			n;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswTrimCodes(graph);
+		memset(expected, 0xFF, sizeof(expected));
+		n = HnswReadList(index, links, neighbour->node, level, expected);
+		for (int i = 0; i < n; i++)
+			if (expected[i] == new)
+				return;
+
+		memcpy(list, expected, sizeof(list));
+		if (n < max)
+			list[n] = new;
+		else if (!select_with(graph, neighbour->node, list, max, new, code, neighbour->distance))
+			return;
+	} while (!HnswWriteList(index, links, neighbour->node, level, expected, list));
+}
+
+/*
+ * Adds the value as a node of a level, or to one that is equal.  The graph is
+ * locked; returns false, having changed nothing, if the lock must be exclusive
+ * and is not.
+ */
+static bool
+insert(HnswIndex *index, const AnnQuery *value, Size code_size, const ItemPointerData *tid,
+	   NewLists *lists, bool exclusive)
+{
+	int			level = lists->level;
+	HnswNode	entry;
+	int			entry_level;
+	HnswCandidate *candidates;
+	HnswPageGraph graph;
+	HnswSearch	search;
+	HnswNode	new;
+	int			n = 0;
+
+	memset(lists->counts, 0, sizeof(lists->counts));
+
+	if (!HnswReadEntry(index, &entry, &entry_level))
+		entry_level = -1;
+	if (level > entry_level && !exclusive)
+		return false;
+
+	if (entry_level >= 0)
+	{
+		int			top = Min(level, entry_level);
+
+		candidates = palloc(sizeof(HnswCandidate) * index->ef_construction);
+		HnswPageGraphInit(&graph, index, true);
+		HnswSearchInit(&search, &graph.base, value);
+		n = HnswEvaluate(&graph.base, value, &entry, 1, candidates);
+		if (n > 0)
+			HnswSearchDescend(&search, candidates, entry_level, top);
+		for (int l = top; n > 0 && l >= 0; l--)
+		{
+			lists->choices[l] = palloc(sizeof(HnswChoice) * index->ef_construction);
+			lists->counts[l] = HnswFindNeighbours(&graph, &search, l, HNSW_NO_ITEM,
+												  candidates, &n, lists->choices[l]);
+		}
+		if (n > 0 && add_to_equal(index, candidates, n, value, code_size, tid))
+			return true;
+
+		/* Among the dead only, the node would be alone. */
+		if (lists->counts[0] == 0 && !exclusive)
+			return false;
+	}
+
+	new = write_node(index, lists, value, code_size, tid);
+	for (int l = Min(level, entry_level); l >= 0; l--)
+		for (int i = 0; i < lists->counts[l]; i++)
+			link_back(&graph, &lists->choices[l][i], l, new, value->code.bytes);
+
+	if (level > entry_level || lists->counts[0] == 0)
+		HnswWriteEntry(index, new, level);
+	return true;
+}
+
+void
+HnswInsert(HnswIndex *index, const AnnQuery *value, Size code_size, const ItemPointerData *tid)
+{
+	NewLists	lists;
+
+	lists.level = HnswLevel(index->m, tid);
+
+	HnswLockGraph(index, false);
+	if (!insert(index, value, code_size, tid, &lists, false))
+	{
+		HnswUnlockGraph(index, false);
+		HnswLockGraph(index, true);
+		insert(index, value, code_size, tid, &lists, true);
+		HnswUnlockGraph(index, true);
+		return;
+	}
+	HnswUnlockGraph(index, false);
+}
+
+bool
+hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
+		   IndexUniqueCheck unique, bool unchanged, IndexInfo *info)
+{
+	MemoryContext context;
+	MemoryContext oldcontext;
+	HnswIndex	index;
+	AnnQuery   *value;
+	Size		size;
+
+	if (isnull[0])
+		return false;
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "hnsw insert", ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+
+	HnswOpen(&index, rel);
+	value = palloc(sizeof(AnnQuery));
+	value->space = &index.space;
+	size = AnnSpaceEncode(&index.space, values[0], &value->code);
+	if (size > 0)
+	{
+		HnswInsert(&index, value, size, tid);
+		HnswRememberTargets(&index);
+	}
+
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+	return false;
+}

@@ -1,0 +1,166 @@
+/*
+ * hnsw_scan.c
+ *	  What hnsw brings to a scan: README.md section 4.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
+
+#include "hnsw/hnsw.h"
+
+typedef struct HnswScanState
+{
+	HnswIndex	index;
+	HnswPageGraph graph;
+	HnswSearch	search;
+	int			ef;				/* of the next batch; 0: there will be none */
+} HnswScanState;
+
+static void
+hnsw_scan_open(AnnScan *scan)
+{
+	AnnSpaceOpen(&scan->space, scan->index);
+}
+
+static void
+hnsw_scan_begin(AnnScan *scan)
+{
+	HnswScanState *state = palloc(sizeof(HnswScanState));
+	HnswCandidate nearest;
+	HnswNode	entry;
+	int			level;
+
+	scan->state = state;
+	HnswOpen(&state->index, scan->index);
+	HnswPageGraphInit(&state->graph, &state->index, false);
+	HnswSearchInit(&state->search, &state->graph.base, &scan->query);
+	state->search.resumable = hnsw_iterative_scan != HNSW_ITERATIVE_SCAN_OFF;
+	state->ef = 0;
+
+	if (!HnswReadEntry(&state->index, &entry, &level) ||
+		HnswEvaluate(&state->graph.base, &scan->query, &entry, 1, &nearest) == 0)
+		return;
+
+	HnswSearchDescend(&state->search, &nearest, level, 0);
+	HnswSearchBegin(&state->search, 0, &nearest, 1);
+	state->ef = hnsw_ef_search;
+}
+
+/*
+ * Returns the rows of a node that has several.  Its page is read again; if
+ * meanwhile another node has taken the place, the rows are not ours.
+ */
+static void
+add_all_tids(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
+{
+	Buffer		buf = HnswReadItemPage(index, candidate->node, BUFFER_LOCK_SHARE);
+	Size		size;
+	HnswElement element = HnswGetElement(index, BufferGetPage(buf), candidate->node, &size);
+	ItemPointerData *tids = NULL;
+	int			n = 0;
+
+	if (element != NULL && !(element->flags & HNSW_DEAD) &&
+		AnnQueryDistance(&scan->query, element->code) == candidate->distance)
+		n = HnswGetTids(index, buf, element, &tids);
+	UnlockReleaseBuffer(buf);
+
+	for (int i = 0; i < n; i++)
+		AnnScanAdd(scan, candidate->distance, &tids[i]);
+	if (tids != NULL)
+		pfree(tids);
+}
+
+static bool
+hnsw_scan_next_batch(AnnScan *scan)
+{
+	HnswScanState *state = scan->state;
+	HnswCandidate *found;
+	int			n;
+
+	if (state->ef == 0)
+		return false;
+
+	found = palloc_extended(sizeof(HnswCandidate) * (Size) state->ef, MCXT_ALLOC_HUGE);
+	n = HnswSearchNext(&state->search, state->ef, found);
+	for (int i = 0; i < n; i++)
+	{
+		if (found[i].flags & HNSW_CANDIDATE_MORE)
+			add_all_tids(scan, &state->index, &found[i]);
+		else
+			AnnScanAdd(scan, found[i].distance, &found[i].tid);
+	}
+	pfree(found);
+
+	if (n < state->ef || !state->search.resumable ||
+		state->search.visited.count >= hnsw_max_scan_tuples ||
+		HnswSearchMemory(&state->search) > work_mem * 1024.0 * hnsw_scan_mem_multiplier)
+		state->ef = 0;
+	else
+		state->ef = Min(state->ef, PG_INT32_MAX / 2) * 2;
+	return true;
+}
+
+/* Adds all rows of a page, which is unlocked before they are handed on. */
+static void
+add_page(AnnScan *scan, HnswIndex *index, BlockNumber blkno, BufferAccessStrategy strategy)
+{
+	Buffer		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, strategy, BUFFER_LOCK_SHARE);
+	Page		page = BufferGetPage(buf);
+	int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
+	double		distances[MaxOffsetNumber];
+	ItemPointerData *tids[MaxOffsetNumber];
+	int			counts[MaxOffsetNumber];
+	int			n = 0;
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+	{
+		Size		size;
+		HnswElement element = HnswGetElement(index, page, HnswItemNumber(index, blkno, offset), &size);
+
+		if (element == NULL || (element->flags & HNSW_DEAD))
+			continue;
+		distances[n] = scan->unordered ? 0 : AnnQueryDistance(&scan->query, element->code);
+		counts[n] = HnswGetTids(index, buf, element, &tids[n]);
+		n++;
+	}
+	UnlockReleaseBuffer(buf);
+
+	for (int i = 0; i < n; i++)
+	{
+		for (int j = 0; j < counts[i]; j++)
+			AnnScanAdd(scan, distances[i], &tids[i][j]);
+		pfree(tids[i]);
+	}
+}
+
+static void
+hnsw_scan_all(AnnScan *scan)
+{
+	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(scan->index);
+	HnswIndex	index;
+
+	HnswOpen(&index, scan->index);
+	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < nblocks; blkno++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		add_page(scan, &index, blkno, strategy);
+	}
+	FreeAccessStrategy(strategy);
+}
+
+static bool
+hnsw_scan_strict(void)
+{
+	return hnsw_iterative_scan != HNSW_ITERATIVE_SCAN_RELAXED;
+}
+
+const AnnScanMethods hnsw_scan_methods = {
+	.open = hnsw_scan_open,
+	.begin = hnsw_scan_begin,
+	.next_batch = hnsw_scan_next_batch,
+	.all = hnsw_scan_all,
+	.strict = hnsw_scan_strict
+};

@@ -1,0 +1,54 @@
+/*
+ * hnsw_select.c
+ *	  Which of many candidates a node gets as neighbours.
+ */
+#include "postgres.h"
+
+#include "hnsw/hnsw_graph.h"
+
+static int
+compare_choices(const void *a, const void *b)
+{
+	const HnswChoice *ca = a;
+	const HnswChoice *cb = b;
+
+	if (ca->distance != cb->distance)
+		return ca->distance < cb->distance ? -1 : 1;
+	return ca->node < cb->node ? -1 : ca->node > cb->node;
+}
+
+/*
+ * The heuristic of the HNSW paper (algorithm 4): a candidate is chosen unless
+ * one chosen before is nearer to it than the owner is, for then a search gets
+ * there anyway.  Places that this leaves free are filled with the nearest of
+ * the others, as the paper's keepPrunedConnections does: a page read for a list
+ * is paid for, full or not.
+ */
+int
+HnswSelect(const AnnSpace *space, HnswChoice *choices, int n, int max)
+{
+	int			chosen = 0;
+	int			fillers;
+	int			kept = 0;
+
+	qsort(choices, n, sizeof(HnswChoice), compare_choices);
+
+	for (int i = 0; i < n; i++)
+	{
+		choices[i].chosen = chosen < max;
+		for (int j = 0; j < i && choices[i].chosen; j++)
+			if (choices[j].chosen &&
+				AnnSpaceDistance(space, choices[i].code, choices[j].code) < choices[i].distance)
+				choices[i].chosen = false;
+		chosen += choices[i].chosen;
+	}
+
+	fillers = Min(n, max) - chosen;
+	for (int i = 0; i < n; i++)
+	{
+		if (!choices[i].chosen && fillers-- <= 0)
+			continue;
+		choices[kept++] = choices[i];
+	}
+	return kept;
+}

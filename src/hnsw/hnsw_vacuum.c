@@ -1,0 +1,664 @@
+/*
+ * hnsw_vacuum.c
+ *	  Removing dead rows: README.md section 8.
+ */
+#include "postgres.h"
+
+#include "commands/vacuum.h"
+#include "miscadmin.h"
+#include "storage/freespace.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "am/am_edit.h"
+#include "am/am_visited.h"
+#include "compat.h"
+#include "hnsw/hnsw.h"
+
+typedef struct HnswVacuum
+{
+	HnswIndex	index;
+	IndexBulkDeleteResult *stats;
+	IndexBulkDeleteCallback callback;
+	void	   *arg;
+	BufferAccessStrategy strategy;
+	BlockNumber nblocks;		/* pages added later have no dead rows */
+	MemoryContext page_context; /* reset after each page */
+
+	/* Dead elements of this round, and the blocks they are on. */
+	AnnVisited	dead;
+	AnnVisited	dead_blocks;
+
+	/* The highest live node seen, should the entry point die. */
+	HnswNode	highest;
+	int			highest_level;
+
+	/* For repairs in this round; owner is the node whose list is repaired. */
+	HnswPageGraph graph;
+	HnswSearch	search;
+	AnnQuery	owner;
+} HnswVacuum;
+
+static bool
+is_dead_tid(HnswVacuum *vacuum, ItemPointer tid)
+{
+	return ItemPointerIsValid(tid) && vacuum->callback(tid, vacuum->arg);
+}
+
+/* Removes an item; the numbers of others stay, and its own may be used again. */
+static void
+delete_item(HnswIndex *index, Page page, HnswItem item)
+{
+	PageIndexTupleDeleteNoCompact(page, HnswItemOffset(index, item));
+	PageSetHasFreeLinePointers(page);
+}
+
+static void
+note_dead(HnswVacuum *vacuum, HnswNode node)
+{
+	AnnVisitedAdd(&vacuum->dead, node);
+	AnnVisitedAdd(&vacuum->dead_blocks, HnswItemBlock(&vacuum->index, node));
+}
+
+static void
+note_live(HnswVacuum *vacuum, HnswNode node, int level)
+{
+	if (level > vacuum->highest_level)
+	{
+		vacuum->highest = node;
+		vacuum->highest_level = level;
+	}
+}
+
+/*
+ * Pass 1: mark
+ */
+
+/* Removes dead TIDs from one postings item; returns the next one's number. */
+static HnswItem
+vacuum_postings(HnswVacuum *vacuum, HnswItem item)
+{
+	HnswIndex  *index = &vacuum->index;
+	Buffer		buf = HnswReadItemPage(index, item, BUFFER_LOCK_EXCLUSIVE);
+	int			capacity;
+	HnswPostings postings = HnswGetPostings(index, BufferGetPage(buf), item, &capacity);
+	ItemPointerData *live;
+	HnswItem	next;
+	int			n = 0;
+	AnnEdit		edit;
+
+	if (postings == NULL)
+		AnnCorrupted(index->rel, HnswItemBlock(index, item), "Heap TIDs of a node are missing");
+
+	next = postings->next;
+	live = palloc(sizeof(ItemPointerData) * (postings->count + 1));
+	for (int i = 0; i < postings->count; i++)
+		if (!is_dead_tid(vacuum, &postings->tids[i]))
+			live[n++] = postings->tids[i];
+
+	vacuum->stats->tuples_removed += postings->count - n;
+	vacuum->stats->num_index_tuples += n;
+
+	if (n == postings->count)
+		UnlockReleaseBuffer(buf);
+	else
+	{
+		AnnEditBegin(&edit, index->rel, false);
+		postings = HnswGetPostings(index, AnnEditPage(&edit, buf), item, &capacity);
+		memcpy(postings->tids, live, sizeof(ItemPointerData) * n);
+		postings->count = n;
+		AnnEditCommit(&edit);
+	}
+	pfree(live);
+	return next;
+}
+
+/*
+ * Removes the first postings of an element if they are empty; if that leaves it
+ * without any TID, the element is dead.  Returns whether there may be more to
+ * remove.
+ */
+static bool
+drop_first_postings(HnswVacuum *vacuum, HnswNode node)
+{
+	HnswIndex  *index = &vacuum->index;
+	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_EXCLUSIVE);
+	Size		size;
+	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
+	HnswItem	item = element == NULL ? HNSW_NO_ITEM : element->postings;
+	Buffer		other = buf;
+	HnswPostings postings;
+	HnswItem	next;
+	int			capacity;
+	AnnEdit		edit;
+
+	if (item == HNSW_NO_ITEM)
+	{
+		UnlockReleaseBuffer(buf);
+		return false;
+	}
+
+	if (HnswItemBlock(index, item) != BufferGetBlockNumber(buf))
+		other = HnswReadItemPage(index, item, BUFFER_LOCK_EXCLUSIVE);
+	postings = HnswGetPostings(index, BufferGetPage(other), item, &capacity);
+	if (postings == NULL)
+		AnnCorrupted(index->rel, HnswItemBlock(index, item), "Heap TIDs of a node are missing");
+
+	if (postings->count > 0)
+	{
+		note_live(vacuum, node, element->level);
+		if (other != buf)
+			UnlockReleaseBuffer(other);
+		UnlockReleaseBuffer(buf);
+		return false;
+	}
+
+	next = postings->next;
+	AnnEditBegin(&edit, index->rel, false);
+	delete_item(index, AnnEditPage(&edit, other), item);
+	element = HnswGetElement(index, AnnEditPage(&edit, buf), node, &size);
+	element->postings = next;
+	if (next == HNSW_NO_ITEM && !ItemPointerIsValid(&element->tid))
+	{
+		element->flags |= HNSW_DEAD;
+		note_dead(vacuum, node);
+	}
+	else if (next == HNSW_NO_ITEM)
+		note_live(vacuum, node, element->level);
+	AnnEditCommit(&edit);
+	return next != HNSW_NO_ITEM;
+}
+
+/*
+ * Looks at the elements of a locked page: does one of them have a dead TID of
+ * its own?
+ */
+static bool
+has_dead_tids(HnswVacuum *vacuum, Page page, BlockNumber blkno)
+{
+	HnswIndex  *index = &vacuum->index;
+	int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+	{
+		Size		size;
+		HnswElement element = HnswGetElement(index, page, HnswItemNumber(index, blkno, offset), &size);
+
+		if (element != NULL && is_dead_tid(vacuum, &element->tid))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Removes dead TIDs from the elements of a page, and makes dead those that have
+ * no other.  The page may be an Edit's.
+ */
+static void
+remove_dead_tids(HnswVacuum *vacuum, Page page, BlockNumber blkno)
+{
+	HnswIndex  *index = &vacuum->index;
+	int			count = PageGetMaxOffsetNumber(page);
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+	{
+		Size		size;
+		HnswElement element = HnswGetElement(index, page, HnswItemNumber(index, blkno, offset), &size);
+
+		if (element != NULL && is_dead_tid(vacuum, &element->tid))
+		{
+			ItemPointerSetInvalid(&element->tid);
+			if (element->postings == HNSW_NO_ITEM)
+				element->flags |= HNSW_DEAD;
+			vacuum->stats->tuples_removed++;
+		}
+	}
+}
+
+/*
+ * Notes the dead and the live elements of a locked page, and collects those
+ * that have postings; returns how many of these there are.
+ */
+static int
+note_elements(HnswVacuum *vacuum, Page page, BlockNumber blkno, HnswNode *with_postings,
+			  HnswItem *postings)
+{
+	HnswIndex  *index = &vacuum->index;
+	int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
+	int			n = 0;
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+	{
+		HnswNode	node = HnswItemNumber(index, blkno, offset);
+		Size		size;
+		HnswElement element = HnswGetElement(index, page, node, &size);
+
+		if (element == NULL)
+			continue;
+		if (ItemPointerIsValid(&element->tid))
+		{
+			vacuum->stats->num_index_tuples++;
+			note_live(vacuum, node, element->level);
+		}
+		if (element->postings != HNSW_NO_ITEM)
+		{
+			with_postings[n] = node;
+			postings[n++] = element->postings;
+		}
+		else if (element->flags & HNSW_DEAD)
+			note_dead(vacuum, node);
+	}
+	return n;
+}
+
+static void
+mark_page(HnswVacuum *vacuum, BlockNumber blkno)
+{
+	HnswIndex  *index = &vacuum->index;
+	HnswNode	nodes[MaxOffsetNumber];
+	HnswItem	postings[MaxOffsetNumber];
+	Buffer		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy,
+									BUFFER_LOCK_SHARE);
+	int			n;
+
+	if (has_dead_tids(vacuum, BufferGetPage(buf), blkno))
+	{
+		AnnEdit		edit;
+
+		LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+		LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+		AnnEditBegin(&edit, index->rel, false);
+		remove_dead_tids(vacuum, AnnEditPage(&edit, buf), blkno);
+		AnnEditCommit(&edit);
+		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy, BUFFER_LOCK_SHARE);
+	}
+	n = note_elements(vacuum, BufferGetPage(buf), blkno, nodes, postings);
+	UnlockReleaseBuffer(buf);
+
+	for (int i = 0; i < n; i++)
+	{
+		for (HnswItem item = postings[i]; item != HNSW_NO_ITEM; item = vacuum_postings(vacuum, item))
+			CHECK_FOR_INTERRUPTS();
+		while (drop_first_postings(vacuum, nodes[i]))
+			CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/*
+ * Marks dead elements from a page on, until memory for them is used up; returns
+ * the page to go on with.
+ */
+static BlockNumber
+mark(HnswVacuum *vacuum, BlockNumber blkno)
+{
+	while (blkno < vacuum->nblocks &&
+		   AnnVisitedMemory(&vacuum->dead) < (Size) maintenance_work_mem * 1024 / 4)
+	{
+		AnnVacuumDelayPoint();
+		mark_page(vacuum, blkno++);
+		MemoryContextReset(vacuum->page_context);
+	}
+	return blkno;
+}
+
+/*
+ * Pass 2: wait, and replace the entry point
+ */
+
+/* Any live element at all. */
+static HnswNode
+find_live(HnswVacuum *vacuum, int *level)
+{
+	HnswIndex  *index = &vacuum->index;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(index->rel);
+	HnswNode	found = HNSW_NO_ITEM;
+
+	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < nblocks && found == HNSW_NO_ITEM; blkno++)
+	{
+		Buffer		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy,
+										BUFFER_LOCK_SHARE);
+		Page		page = BufferGetPage(buf);
+		int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
+
+		for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+		{
+			HnswNode	node = HnswItemNumber(index, blkno, offset);
+			Size		size;
+			HnswElement element = HnswGetElement(index, page, node, &size);
+
+			if (element != NULL && !(element->flags & HNSW_DEAD))
+			{
+				found = node;
+				*level = element->level;
+				break;
+			}
+		}
+		UnlockReleaseBuffer(buf);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return found;
+}
+
+static void
+wait_for_inserts(HnswVacuum *vacuum)
+{
+	HnswIndex  *index = &vacuum->index;
+	HnswNode	entry;
+	int			level;
+
+	HnswLockGraph(index, true);
+	if (HnswReadEntry(index, &entry, &level) && AnnVisitedHas(&vacuum->dead, entry))
+	{
+		entry = vacuum->highest;
+		level = vacuum->highest_level;
+		if (entry == HNSW_NO_ITEM)
+			entry = find_live(vacuum, &level);
+		HnswWriteEntry(index, entry, entry == HNSW_NO_ITEM ? 0 : level);
+	}
+	HnswUnlockGraph(index, true);
+}
+
+/*
+ * Pass 3: repair
+ */
+
+/*
+ * Adds nodes to choices[n], if they are alive and not the owner, and were not
+ * seen; returns the new n.  A dead node's own neighbours come in its place.
+ */
+static int
+add_choices(HnswVacuum *vacuum, const HnswNode *nodes, int count, AnnVisited *seen,
+			HnswChoice *choices, int n)
+{
+	for (int i = 0; i < count; i++)
+	{
+		const void *code;
+
+		if (!AnnVisitedAdd(seen, nodes[i]) || AnnVisitedHas(&vacuum->dead, nodes[i]))
+			continue;
+		code = HnswGetCode(&vacuum->graph, nodes[i], NULL);
+		if (code == NULL)
+			continue;
+		choices[n].distance = AnnQueryDistance(&vacuum->owner, code);
+		choices[n].node = nodes[i];
+		choices[n].code = code;
+		n++;
+	}
+	return n;
+}
+
+/* The neighbours of a dead node on a level; returns how many. */
+static int
+read_dead_list(HnswIndex *index, HnswNode node, int level, HnswNode *out)
+{
+	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
+	Size		size;
+	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
+	HnswItem	links = element == NULL ? HNSW_NO_ITEM : element->links;
+
+	UnlockReleaseBuffer(buf);
+	return links == HNSW_NO_ITEM ? 0 : HnswReadList(index, links, node, level, out);
+}
+
+/* Where everybody near is dead, neighbours are searched for. */
+static int
+search_choices(HnswVacuum *vacuum, HnswNode owner, int level, HnswChoice *choices)
+{
+	HnswIndex  *index = &vacuum->index;
+	HnswCandidate *candidates = palloc(sizeof(HnswCandidate) * index->ef_construction);
+	HnswNode	entry;
+	int			entry_level;
+	int			n = 1;
+
+	if (!HnswReadEntry(index, &entry, &entry_level) || entry_level < level ||
+		HnswEvaluate(&vacuum->graph.base, &vacuum->owner, &entry, 1, candidates) == 0)
+		return 0;
+
+	HnswSearchDescend(&vacuum->search, candidates, entry_level, level);
+	return HnswFindNeighbours(&vacuum->graph, &vacuum->search, level, owner, candidates, &n, choices);
+}
+
+static void
+repair_list(HnswVacuum *vacuum, HnswItem links, HnswNode owner, int level)
+{
+	HnswIndex  *index = &vacuum->index;
+	int			max = HnswMaxNeighbours(index->m, level);
+	HnswChoice *choices = palloc(sizeof(HnswChoice) * Max(index->ef_construction, (max + 1) * max));
+	HnswNode	expected[2 * HNSW_MAX_M];
+	HnswNode	list[2 * HNSW_MAX_M];
+	AnnVisited	seen;
+
+	AnnVisitedInit(&seen, 1024);
+	do
+	{
+		HnswNode	others[2 * HNSW_MAX_M];
+		const void *code;
+		Size		size;
+		int			count;
+		int			n;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswTrimCodes(&vacuum->graph);
+		code = HnswGetCode(&vacuum->graph, owner, &size);
+		if (code == NULL)
+			return;
+		memcpy(vacuum->owner.code.bytes, code, size);
+
+		memset(expected, 0xFF, sizeof(expected));
+		count = HnswReadList(index, links, owner, level, expected);
+
+		AnnVisitedReset(&seen);
+		AnnVisitedAdd(&seen, owner);
+		n = add_choices(vacuum, expected, count, &seen, choices, 0);
+		for (int i = 0; i < count; i++)
+			if (AnnVisitedHas(&vacuum->dead, expected[i]))
+				n = add_choices(vacuum, others, read_dead_list(index, expected[i], level, others),
+								&seen, choices, n);
+
+		n = HnswSelect(&index->space, choices, n, max);
+		if (n == 0)
+			n = search_choices(vacuum, owner, level, choices);
+
+		memset(list, 0xFF, sizeof(list));
+		for (int i = 0; i < n; i++)
+			list[i] = choices[i].node;
+	} while (!HnswWriteList(index, links, owner, level, expected, list));
+}
+
+/* Collects the lists of a page that have a dead neighbour, and repairs them. */
+static void
+repair_page(HnswVacuum *vacuum, BlockNumber blkno)
+{
+	typedef struct Broken
+	{
+		HnswItem	links;
+		HnswNode	owner;
+		int			level;
+	} Broken;
+
+	HnswIndex  *index = &vacuum->index;
+	Buffer		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy,
+									BUFFER_LOCK_SHARE);
+	Page		page = BufferGetPage(buf);
+	int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
+	Broken	   *broken = palloc(sizeof(Broken) * (count + 1) * (HNSW_MAX_LEVEL + 1));
+	int			n = 0;
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+	{
+		HnswItem	item = HnswItemNumber(index, blkno, offset);
+		HnswLinks	links = HnswGetLinks(index, page, item);
+
+		if (links == NULL || AnnVisitedHas(&vacuum->dead, links->owner))
+			continue;
+		for (int level = 0; level <= links->level; level++)
+		{
+			const HnswNode *list = links->nodes + HnswLinksStart(index->m, level);
+			int			max = HnswMaxNeighbours(index->m, level);
+
+			for (int i = 0; i < max && list[i] != HNSW_NO_ITEM; i++)
+				if (AnnVisitedHas(&vacuum->dead, list[i]))
+				{
+					broken[n++] = (Broken) {item, links->owner, level};
+					break;
+				}
+		}
+	}
+	UnlockReleaseBuffer(buf);
+
+	for (int i = 0; i < n; i++)
+		repair_list(vacuum, broken[i].links, broken[i].owner, broken[i].level);
+}
+
+static void
+repair(HnswVacuum *vacuum)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(vacuum->index.rel);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw repair",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+
+	HnswPageGraphInit(&vacuum->graph, &vacuum->index, true);
+	HnswSearchInit(&vacuum->search, &vacuum->graph.base, &vacuum->owner);
+	MemoryContextSwitchTo(vacuum->page_context);
+
+	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < nblocks; blkno++)
+	{
+		AnnVacuumDelayPoint();
+		repair_page(vacuum, blkno);
+		MemoryContextReset(vacuum->page_context);
+	}
+
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+}
+
+/*
+ * Pass 4: free
+ */
+
+/* Removes a dead element and its links. */
+static void
+free_node(HnswVacuum *vacuum, HnswNode node)
+{
+	HnswIndex  *index = &vacuum->index;
+	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_EXCLUSIVE);
+	Size		size;
+	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
+	Buffer		other = buf;
+	HnswItem	item;
+	HnswLinks	links;
+	AnnEdit		edit;
+
+	if (element == NULL || !(element->flags & HNSW_DEAD))
+	{
+		UnlockReleaseBuffer(buf);
+		return;
+	}
+
+	item = element->links;
+	if (HnswItemBlock(index, item) != BufferGetBlockNumber(buf))
+		other = HnswReadItemPage(index, item, BUFFER_LOCK_EXCLUSIVE);
+	links = HnswGetLinks(index, BufferGetPage(other), item);
+	if (links == NULL || links->owner != node)
+		AnnCorrupted(index->rel, HnswItemBlock(index, item), "The links of a node are missing");
+
+	AnnEditBegin(&edit, index->rel, false);
+	delete_item(index, AnnEditPage(&edit, buf), node);
+	delete_item(index, AnnEditPage(&edit, other), item);
+	AnnEditCommit(&edit);
+}
+
+static void
+free_page(HnswVacuum *vacuum, BlockNumber blkno)
+{
+	HnswIndex  *index = &vacuum->index;
+	Buffer		buf;
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset - FirstOffsetNumber < index->slots; offset++)
+	{
+		HnswNode	node = HnswItemNumber(index, blkno, offset);
+
+		if (AnnVisitedHas(&vacuum->dead, node))
+			free_node(vacuum, node);
+	}
+
+	buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy, BUFFER_LOCK_SHARE);
+	AnnRecordFreeSpace(index->rel, blkno, BufferGetPage(buf));
+	UnlockReleaseBuffer(buf);
+}
+
+static void
+free_dead(HnswVacuum *vacuum)
+{
+	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < vacuum->nblocks; blkno++)
+		if (AnnVisitedHas(&vacuum->dead_blocks, blkno))
+		{
+			AnnVacuumDelayPoint();
+			free_page(vacuum, blkno);
+		}
+}
+
+IndexBulkDeleteResult *
+hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+			   IndexBulkDeleteCallback callback, void *arg)
+{
+	HnswVacuum *vacuum = palloc(sizeof(HnswVacuum));
+	BlockNumber next = ANN_METAPAGE_BLKNO + 1;
+	MemoryContext oldcontext;
+
+	if (stats == NULL)
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+	stats->num_index_tuples = 0;
+
+	HnswOpen(&vacuum->index, info->index);
+	vacuum->stats = stats;
+	vacuum->callback = callback;
+	vacuum->arg = arg;
+	vacuum->strategy = info->strategy;
+	vacuum->nblocks = RelationGetNumberOfBlocks(info->index);
+	vacuum->page_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum",
+												 ALLOCSET_DEFAULT_SIZES);
+	vacuum->highest = HNSW_NO_ITEM;
+	vacuum->highest_level = -1;
+	vacuum->owner.space = &vacuum->index.space;
+	AnnVisitedInit(&vacuum->dead, 1024);
+	AnnVisitedInit(&vacuum->dead_blocks, 1024);
+
+	while (next < vacuum->nblocks)
+	{
+		AnnVisitedReset(&vacuum->dead);
+		AnnVisitedReset(&vacuum->dead_blocks);
+
+		oldcontext = MemoryContextSwitchTo(vacuum->page_context);
+		next = mark(vacuum, next);
+		MemoryContextSwitchTo(oldcontext);
+		if (vacuum->dead.count == 0)
+			continue;
+
+		wait_for_inserts(vacuum);
+		repair(vacuum);
+		free_dead(vacuum);
+	}
+
+	MemoryContextDelete(vacuum->page_context);
+	pfree(vacuum->dead.slots);
+	pfree(vacuum->dead_blocks.slots);
+	pfree(vacuum);
+	return stats;
+}
+
+IndexBulkDeleteResult *
+hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	if (info->analyze_only)
+		return stats;
+
+	/* Without a bulk deletion there is nothing to report, and nothing to do. */
+	if (stats == NULL)
+		return NULL;
+
+	FreeSpaceMapVacuum(info->index);
+	stats->num_pages = RelationGetNumberOfBlocks(info->index);
+	return stats;
+}
