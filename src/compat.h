@@ -27,6 +27,11 @@
 #define ereturn(context, dummy_value, ...) ereport(ERROR, __VA_ARGS__)
 #endif
 
+/* 18 turned this into a prefix, which a function pointer cannot have. */
+#if PG_VERSION_NUM >= 180000
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
 /*
  * Everything is hidden but this.  PGDLLEXPORT is empty on PostgreSQL 15, so
  * it will not do.

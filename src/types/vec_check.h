@@ -13,6 +13,7 @@
 #include "nodes/nodes.h"
 #include "utils/array.h"
 
+#include "compat.h"
 #include "types/parse.h"
 
 extern bool AnnCheckDim(const char *type, int max_dim, int dim, Node *escontext);
