@@ -71,7 +71,7 @@ typedef enum AnnSimdLevel
 	ANN_SIMD_NEON
 } AnnSimdLevel;
 
-/* The table in force. */
+/* The table in force; empty until ann_simd_select. */
 extern AnnKernels ann_kernels;
 
 /* The per-level tables; NULL members are holes to be filled from below. */
@@ -79,6 +79,7 @@ extern const AnnKernels ann_kernels_scalar;
 #if defined(__x86_64__)
 extern const AnnKernels ann_kernels_avx2;
 extern const AnnKernels ann_kernels_avx512;
+extern const AnnKernels ann_kernels_avx512_vpopcntdq;	/* for CPUs that have it */
 #elif defined(__aarch64__)
 extern const AnnKernels ann_kernels_neon;
 #endif
