@@ -19,7 +19,7 @@ mapfile -t c_files < <(find src -name '*.c' | sort)
 mapfile -t headers < <(find src -name '*.h' -exec grep -lE '^#ifndef \w+_H$' {} + | sort)
 mapfile -t templates < <(find src -name '*.h' -exec grep -LE '^#ifndef \w+_H$' {} + | sort)
 mapfile -t texts < <(find . -type f ! -path './.git/*' ! -path '*/tmp_check/*' ! -path './results/*' \
-	! -path './output_iso/*' -exec grep -lI . {} + | sort)
+	! -path './output_iso/*' ! -path '*/build/*' -exec grep -lI . {} + | sort)
 [ ${#c_files[@]} -gt 0 ] && [ ${#headers[@]} -gt 0 ] || exit 2
 
 version_tests_only_in_compat()
@@ -207,7 +207,7 @@ exports_are_wanted()
 scripts_pass_shellcheck()
 {
 	local scripts
-	mapfile -t scripts < <(find .ci examples test bench -name '*.sh'; echo .ci/run)
+	mapfile -t scripts < <(find . -name '*.sh' ! -path './.git/*'; echo .ci/run)
 	shellcheck -x "${scripts[@]}"
 }
 
