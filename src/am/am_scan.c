@@ -130,9 +130,10 @@ AnnScanAdd(AnnScan *scan, double distance, const ItemPointerData *tid)
 			return;
 
 		ExecClearTuple(scan->rest_in);
-		scan->rest_in->tts_values[0] = Float8GetDatum(scan->unordered ? 0 : distance);
-		scan->rest_in->tts_values[1] = Int64GetDatum((int64) number);
-		scan->rest_in->tts_isnull[0] = scan->rest_in->tts_isnull[1] = false;
+		memset(scan->rest_in->tts_isnull, 0, 3 * sizeof(bool));
+		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && distance < scan->last ? 1 : 0);
+		scan->rest_in->tts_values[1] = Float8GetDatum(distance);
+		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
 		ExecStoreVirtualTuple(scan->rest_in);
 		tuplesort_puttupleslot(scan->rest, scan->rest_in);
 		return;
@@ -191,21 +192,25 @@ start(AnnScan *scan, IndexScanDesc desc)
 	}
 }
 
-/* Sorts all rows not returned so far. */
+/*
+ * Sorts all rows not returned so far.  Where the order is kept, rows nearer than
+ * one returned already come last of all: too late, but better than never.
+ */
 static void
 collect(AnnScan *scan)
 {
-	AttrNumber	attribute = 1;
-	Oid			op = Float8LessOperator;
-	Oid			collation = InvalidOid;
-	bool		nulls_first = false;
-	TupleDesc	desc = CreateTemplateTupleDesc(2);
+	AttrNumber	attributes[] = {1, 2};
+	Oid			operators[] = {Int4LessOperator, Float8LessOperator};
+	Oid			collations[] = {InvalidOid, InvalidOid};
+	bool		nulls_first[] = {false, false};
+	TupleDesc	desc = CreateTemplateTupleDesc(3);
 
-	TupleDescInitEntry(desc, 1, "distance", FLOAT8OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "tid", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 1, "late", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "distance", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 3, "tid", INT8OID, -1, 0);
 	AnnTupleDescFinalize(desc);
 
-	scan->rest = tuplesort_begin_heap(desc, 1, &attribute, &op, &collation, &nulls_first,
+	scan->rest = tuplesort_begin_heap(desc, 2, attributes, operators, collations, nulls_first,
 									  work_mem, NULL, TUPLESORT_NONE);
 	scan->rest_in = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	scan->rest_out = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
@@ -254,8 +259,8 @@ next_of_rest(AnnScan *scan, AnnHit *hit)
 	if (!tuplesort_gettupleslot(scan->rest, true, false, scan->rest_out, NULL))
 		return false;
 
-	hit->distance = DatumGetFloat8(slot_getattr(scan->rest_out, 1, &isnull));
-	number_to_tid((uint64) DatumGetInt64(slot_getattr(scan->rest_out, 2, &isnull)), &hit->tid);
+	hit->distance = DatumGetFloat8(slot_getattr(scan->rest_out, 2, &isnull));
+	number_to_tid((uint64) DatumGetInt64(slot_getattr(scan->rest_out, 3, &isnull)), &hit->tid);
 	return true;
 }
 

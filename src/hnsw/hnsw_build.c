@@ -321,7 +321,7 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 	int			ef_construction;
 
 	HnswGetOptions(rel, &m, &ef_construction);
-	AnnSpaceOpen(&space, rel);
+	AnnSpaceCreate(&space, rel);
 	HnswMakeMeta(&meta, &space, m, ef_construction);
 	HnswCreateMetaPage(rel, MAIN_FORKNUM, &meta);
 
@@ -346,7 +346,7 @@ hnswbuildempty(Relation rel)
 	int			ef_construction;
 
 	HnswGetOptions(rel, &m, &ef_construction);
-	AnnSpaceOpen(&space, rel);
+	AnnSpaceCreate(&space, rel);
 	HnswMakeMeta(&meta, &space, m, ef_construction);
 	HnswCreateMetaPage(rel, INIT_FORKNUM, &meta);
 	AnnEditLogBuild(rel, INIT_FORKNUM);

@@ -68,9 +68,8 @@ HnswOpen(HnswIndex *index, Relation rel)
 	HnswCache  *cache = rel->rd_amcache;
 
 	index->rel = rel;
-	index->nblocks = 0;
+	index->nblocks = RelationGetNumberOfBlocks(rel);
 	index->build_lock = NULL;
-	AnnSpaceOpen(&index->space, rel);
 
 	if (cache == NULL)
 	{
@@ -79,7 +78,11 @@ HnswOpen(HnswIndex *index, Relation rel)
 
 		UnlockReleaseBuffer(buf);
 
-		if (meta.dim != index->space.dim || meta.m < HNSW_MIN_M || meta.m > HNSW_MAX_M ||
+		AnnSpaceOpen(&index->space, rel, meta.dim);
+		if (meta.dim < 1 || meta.dim > index->space.metric->max_dim ||
+			meta.m < HNSW_MIN_M || meta.m > HNSW_MAX_M ||
+			meta.ef_construction < HNSW_MIN_EF_CONSTRUCTION ||
+			meta.ef_construction > HNSW_MAX_EF_CONSTRUCTION ||
 			meta.slots != count_slots(&index->space, meta.m))
 			AnnCorrupted(rel, ANN_METAPAGE_BLKNO, "The metapage does not agree with the definition of the index");
 
@@ -89,6 +92,7 @@ HnswOpen(HnswIndex *index, Relation rel)
 		rel->rd_amcache = cache;
 	}
 
+	AnnSpaceOpen(&index->space, rel, cache->meta.dim);
 	index->m = cache->meta.m;
 	index->ef_construction = cache->meta.ef_construction;
 	index->slots = cache->meta.slots;

@@ -16,12 +16,16 @@ typedef struct HnswScanState
 	HnswPageGraph graph;
 	HnswSearch	search;
 	int			ef;				/* of the next batch; 0: there will be none */
+	bool		first;			/* the next batch is the first */
 } HnswScanState;
 
 static void
 hnsw_scan_open(AnnScan *scan)
 {
-	AnnSpaceOpen(&scan->space, scan->index);
+	HnswIndex	index;
+
+	HnswOpen(&index, scan->index);
+	scan->space = index.space;
 }
 
 static void
@@ -38,6 +42,7 @@ hnsw_scan_begin(AnnScan *scan)
 	HnswSearchInit(&state->search, &state->graph.base, &scan->query);
 	state->search.resumable = hnsw_iterative_scan != HNSW_ITERATIVE_SCAN_OFF;
 	state->ef = 0;
+	state->first = true;
 
 	if (!HnswReadEntry(&state->index, &entry, &level) ||
 		HnswEvaluate(&state->graph.base, &scan->query, &entry, 1, &nearest) == 0)
@@ -84,6 +89,15 @@ hnsw_scan_next_batch(AnnScan *scan)
 
 	found = palloc_extended(sizeof(HnswCandidate) * (Size) state->ef, MCXT_ALLOC_HUGE);
 	n = HnswSearchNext(&state->search, state->ef, found);
+
+	/*
+	 * All that can be reached is less than one beam.  There may be more that
+	 * cannot; nothing has been returned yet, so reading everything is both
+	 * complete and in order.
+	 */
+	if (n < state->ef && state->first)
+		n = 0;
+
 	for (int i = 0; i < n; i++)
 	{
 		if (found[i].flags & HNSW_CANDIDATE_MORE)
@@ -99,6 +113,7 @@ hnsw_scan_next_batch(AnnScan *scan)
 		state->ef = 0;
 	else
 		state->ef = Min(state->ef, PG_INT32_MAX / 2) * 2;
+	state->first = false;
 	return true;
 }
 

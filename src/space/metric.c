@@ -17,28 +17,8 @@
 #include "types/distance.h"
 #include "types/halfvec.h"
 #include "types/sparsevec.h"
+#include "types/vec_check.h"
 #include "types/vector.h"
-
-static void vector_mismatch(int dim, int other) pg_attribute_noreturn();
-static void halfvec_mismatch(int dim, int other) pg_attribute_noreturn();
-static void sparsevec_mismatch(int dim, int other) pg_attribute_noreturn();
-static void bit_mismatch(int dim, int other) pg_attribute_noreturn();
-
-static void
-vector_mismatch(int dim, int other)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_EXCEPTION),
-			 errmsg("different vector dimensions %d and %d", dim, other)));
-}
-
-static void
-halfvec_mismatch(int dim, int other)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_EXCEPTION),
-			 errmsg("different halfvec dimensions %d and %d", dim, other)));
-}
 
 static bool
 half_is_finite(AnnHalf h)
@@ -88,9 +68,7 @@ sparsevec_dimensions(Datum value)
 static void
 sparsevec_mismatch(int dim, int other)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_EXCEPTION),
-			 errmsg("different sparsevec dimensions %d and %d", dim, other)));
+	AnnDimMismatch("sparsevec", dim, other);
 }
 
 static Size

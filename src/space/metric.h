@@ -39,7 +39,7 @@ typedef struct AnnMetric
 
 	/* Dimensions of a value, and the error to raise where they do not fit. */
 	int			(*dimensions) (Datum value);
-	void		(*mismatch) (int dim, int other) pg_attribute_noreturn();
+	void		(*mismatch) (int dim, int other);
 
 	/*
 	 * Writes the code of a detoasted value, at most ANN_MAX_CODE_SIZE bytes,

@@ -53,6 +53,12 @@ DENSE_NAME(dimensions) (Datum value)
 	return DENSE_GET(value)->dim;
 }
 
+static void
+DENSE_NAME(mismatch) (int dim, int other)
+{
+	AnnDimMismatch(DENSE_STRING(DENSE_PREFIX), dim, other);
+}
+
 static Size
 DENSE_NAME(encode) (Datum value, void *code)
 {

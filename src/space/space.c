@@ -7,30 +7,44 @@
 #include "access/genam.h"
 #include "commands/defrem.h"
 #include "fmgr.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "space/opclass.h"
 #include "space/space.h"
 
 void
-AnnSpaceOpen(AnnSpace *space, Relation index)
+AnnSpaceOpen(AnnSpace *space, Relation index, int dim)
 {
 	space->metric = AnnOpclassMetric(index);
-	space->dim = TupleDescAttr(index->rd_att, 0)->atttypmod;
+	space->dim = dim;
+	space->code_size = space->metric->code_size(dim);
+}
 
-	if (space->dim < 0)
+void
+AnnSpaceCreate(AnnSpace *space, Relation index)
+{
+	Form_pg_attribute column = TupleDescAttr(index->rd_att, 0);
+	const char *method = get_am_name(index->rd_rel->relam);
+
+	/* A type that is merely coercible may have values the class's has not. */
+	if (getBaseType(column->atttypid) != index->rd_opcintype[0])
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("type not supported for %s index", method)));
+
+	if (column->atttypmod < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column does not have dimensions"),
 				 errhint("Give the column's type a number of dimensions, or index an expression that casts to a type that has one.")));
 
+	AnnSpaceOpen(space, index, column->atttypmod);
 	if (space->dim > space->metric->max_dim)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("column cannot have more than %d dimensions for %s index",
-						space->metric->max_dim, get_am_name(index->rd_rel->relam))));
-
-	space->code_size = space->metric->code_size(space->dim);
+						space->metric->max_dim, method)));
 }
 
 Size
@@ -41,7 +55,7 @@ AnnSpaceEncode(const AnnSpace *space, Datum value, AnnCode *code)
 	Size		size;
 
 	if (dim != space->dim)
-		space->metric->mismatch(space->dim, dim);
+		space->metric->mismatch(dim, space->dim);
 
 	size = space->metric->encode(detoasted, code->bytes);
 

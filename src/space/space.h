@@ -36,10 +36,13 @@ typedef struct AnnQuery
 } AnnQuery;
 
 /*
- * The space of an index, from its operator class and column type.  Raises the
- * errors of a column that cannot be indexed.
+ * The space of an index to be built, from its operator class and column type.
+ * Raises the errors of a column that cannot be indexed.
  */
-extern void AnnSpaceOpen(AnnSpace *space, Relation index);
+extern void AnnSpaceCreate(AnnSpace *space, Relation index);
+
+/* The space of an index that was built with so many dimensions. */
+extern void AnnSpaceOpen(AnnSpace *space, Relation index, int dim);
 
 /*
  * Code of a non-null value; returns its size, or 0 if the value is not to be
