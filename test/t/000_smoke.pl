@@ -20,8 +20,7 @@ $primary->safe_psql('postgres', q(
 ));
 is($primary->safe_psql('postgres', $nearest), "1\n2\n3", 'nearest rows');
 
-$primary->kill9;
-$primary->start;
+AnnTest->crash($primary);
 is($primary->safe_psql('postgres', $nearest), "1\n2\n3", 'the same after a crash');
 
 my $standby = AnnTest->standby($primary);
