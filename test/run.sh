@@ -93,13 +93,16 @@ make_tree()
 # build_in DIR CC: from clean sources; any output is a warning too many.
 build_in()
 {
-	local log=$1.log
+	local log=$1.log quiet=
+	# clang does not know all that PostgreSQL's headers and flags say to gcc
+	if [ "$2" = clang ]; then
+		quiet='-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes'
+	fi
 	rm -rf "$1"
 	copy_tree "$top" "$1"
 	give_to_server "$1"
-	# clang does not know all that gcc was told when PostgreSQL was built
 	(cd "$1" && as_server make -s -j2 PG_CONFIG="$PG_CONFIG" CC="$2" \
-		COPT='-Werror -Wno-unknown-warning-option -Wno-ignored-optimization-argument') >"$log" 2>&1 &&
+		COPT="-Werror $quiet") >"$log" 2>&1 &&
 		[ ! -s "$log" ]
 }
 
@@ -151,8 +154,7 @@ suite_unit()
 	in_tree make -s -C test/unit PG_CONFIG="$PG_CONFIG" check >"$log" 2>&1
 	status=$?
 	shown "$log"
-	count_tap "$log"
-	[ $status = 0 ] || [ $failed != 0 ] || fail
+	count_prove "$log" $status
 }
 
 # run_regress VARIABLE=...: make installcheck, with other kinds of tests off.
@@ -189,10 +191,9 @@ suite_tap()
 	status=$?
 	shown "$log"
 	count_prove "$log" $status
-	sed -n 's,^test/t/\(.*\)\.pl \+(Wstat.*,\1,p' "$log" | while read -r file; do
-		say "--- the end of the log of $file"
-		tail -n 40 "$tree/tmp_check/log/regress_log_$file"
-	done
+	if [ $failed != 0 ]; then
+		tail -n 40 "$tree"/tmp_check/log/*
+	fi
 }
 
 suite_pgtap()
