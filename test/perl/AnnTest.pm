@@ -102,6 +102,20 @@ sub data
 	));
 }
 
+# Children of the killed postmaster may hold its shared memory for a moment.
+sub crash
+{
+	my ($class, $node) = @_;
+
+	$node->kill9;
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return if $node->start(fail_ok => 1);
+		usleep(100_000);
+	}
+	die $node->name . ' does not start after a crash';
+}
+
 sub index_ok
 {
 	my ($class, $node, $index, $when) = @_;
