@@ -112,6 +112,8 @@ sub crash
 	{
 		return if $node->start(fail_ok => 1);
 		usleep(100_000);
+		# makes the node forget the process ID in the file left behind
+		$node->stop('fast', fail_ok => 1);
 	}
 	die $node->name . ' does not start after a crash';
 }
