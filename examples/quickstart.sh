@@ -211,7 +211,8 @@ case $mode in
 esac
 
 unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSERVICE PGSSLMODE PGPASSWORD
-dir=${ANN_QUICKSTART_DIR:-/tmp/ann-quickstart-$(id -u)}
+dir=$(realpath -m "${ANN_QUICKSTART_DIR:-/tmp/ann-quickstart-$(id -u)}")
+cd /
 
 if [ "$mode" = --stop ] || [ "$mode" = --clean ]; then
 	if [ -d "$dir/data" ]; then

@@ -265,6 +265,7 @@ for suite in "${suites[@]}"; do
 done
 
 shopt -s nullglob
+cd /
 unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGSERVICE PGSSLMODE PGPASSWORD MAKEFLAGS MAKELEVEL
 export LC_ALL=C
 
