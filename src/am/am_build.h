@@ -9,6 +9,7 @@
 #ifndef ANN_BUILD_H
 #define ANN_BUILD_H
 
+#include "access/genam.h"
 #include "nodes/execnodes.h"
 #include "utils/relcache.h"
 

@@ -13,6 +13,8 @@
 #include "storage/bufpage.h"
 #include "utils/relcache.h"
 
+#include "compat.h"
+
 #define ANN_METAPAGE_BLKNO 0
 
 /* For pg_filedump and the like: the last two bytes of every page of ours. */
@@ -73,6 +75,9 @@ extern void AnnInitMetaPage(Page page, const void *contents, Size size);
  */
 extern Buffer AnnReadBuffer(Relation index, BlockNumber blkno, uint16 kind,
 							BufferAccessStrategy strategy, int lockmode);
+
+/* The check alone, of a page that is locked. */
+extern void AnnCheckPage(Relation index, Buffer buf, uint16 kind);
 
 /* Reads, locks and checks the metapage. */
 extern Buffer AnnReadMeta(Relation index, uint32 magic, uint32 version, int lockmode);

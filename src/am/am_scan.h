@@ -12,6 +12,7 @@
 #ifndef ANN_SCAN_H
 #define ANN_SCAN_H
 
+#include "access/genam.h"
 #include "access/relscan.h"
 #include "utils/tuplesort.h"
 
