@@ -44,9 +44,12 @@ AnnInitMetaPage(Page page, const void *contents, Size size)
 	((PageHeader) page)->pd_lower = (char *) AnnMetaContents(page) + size - (char *) page;
 }
 
-static void
-check_page(Relation index, BlockNumber blkno, Page page, uint16 kind)
+void
+AnnCheckPage(Relation index, Buffer buf, uint16 kind)
 {
+	BlockNumber blkno = BufferGetBlockNumber(buf);
+	Page		page = BufferGetPage(buf);
+
 	if (AnnPageIsUnused(page) && kind != ANN_PAGE_META)
 		return;
 
@@ -65,7 +68,7 @@ AnnReadBuffer(Relation index, BlockNumber blkno, uint16 kind,
 	Buffer		buf = ReadBufferExtended(index, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
 
 	LockBuffer(buf, lockmode);
-	check_page(index, blkno, BufferGetPage(buf), kind);
+	AnnCheckPage(index, buf, kind);
 	return buf;
 }
 
@@ -124,7 +127,7 @@ try_page(Relation index, BlockNumber blkno, uint16 kind, Size size, Size *room)
 		return InvalidBuffer;
 	}
 
-	check_page(index, blkno, page, kind);
+	AnnCheckPage(index, buf, kind);
 	*room = AnnPageIsUnused(page) ? ANN_PAGE_ROOM : PageGetExactFreeSpace(page);
 	if (*room >= size)
 		return buf;

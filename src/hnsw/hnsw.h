@@ -103,6 +103,9 @@ extern HnswElement HnswGetElement(const HnswIndex *index, Page page, HnswItem it
 extern HnswLinks HnswGetLinks(const HnswIndex *index, Page page, HnswItem item);
 extern HnswPostings HnswGetPostings(const HnswIndex *index, Page page, HnswItem item, int *capacity);
 
+/* Pins the page of an item, without looking at it. */
+extern Buffer HnswPinItemPage(HnswIndex *index, HnswItem item);
+
 /* Reads and locks the page of an item. */
 extern Buffer HnswReadItemPage(HnswIndex *index, HnswItem item, int lockmode);
 

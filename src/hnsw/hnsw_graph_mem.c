@@ -12,6 +12,7 @@
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 
+#include "compat.h"
 #include "hnsw/hnsw.h"
 
 /* Locks that nodes share, by their numbers. */
@@ -66,7 +67,7 @@ typedef struct MemList
 	MemLink		links[FLEXIBLE_ARRAY_MEMBER];
 } MemList;
 
-/* A node; its lists follow, level 0 first, and then its code. */
+/* A node; its code follows, and then its lists, level 0 first. */
 typedef struct MemNode
 {
 	ItemPointerData tid;
@@ -83,9 +84,9 @@ list_size(int m, int level)
 }
 
 static Size
-lists_size(int m, int level)
+node_size(int m, int level, Size code_size)
 {
-	return MAXALIGN(list_size(m, 0) + level * list_size(m, 1));
+	return MAXALIGN(sizeof(MemNode) + MAXALIGN(code_size) + list_size(m, 0) + level * list_size(m, 1));
 }
 
 static inline MemNode *
@@ -94,20 +95,21 @@ get_node(const HnswMemory *memory, HnswNode node)
 	return (MemNode *) ((char *) memory + memory->nodes[node]);
 }
 
+/* Its place does not depend on what the node says: that would be one more wait. */
+static inline void *
+get_code(MemNode *node)
+{
+	return (char *) node + sizeof(MemNode);
+}
+
 static inline MemList *
 get_list(const HnswMemory *memory, MemNode *node, int level)
 {
-	Size		offset = sizeof(MemNode);
+	Size		offset = sizeof(MemNode) + MAXALIGN(node->code_size);
 
 	if (level > 0)
 		offset += list_size(memory->m, 0) + (level - 1) * list_size(memory->m, 1);
 	return (MemList *) ((char *) node + offset);
-}
-
-static inline const void *
-get_code(const HnswMemory *memory, MemNode *node)
-{
-	return (char *) node + sizeof(MemNode) + lists_size(memory->m, node->level);
 }
 
 static inline LWLock *
@@ -120,10 +122,10 @@ Size
 HnswMemorySize(const AnnSpace *space, int m, double nodes)
 {
 	Size		code_size = space->code_size > 0 ? space->code_size : ANN_MAX_CODE_SIZE;
-	double		node_size = sizeof(uint64) + sizeof(MemNode) + lists_size(m, 0) +
-		(double) list_size(m, 1) / (m - 1) + MAXALIGN(code_size);
+	double		size = sizeof(uint64) + node_size(m, 0, code_size) +
+		(double) list_size(m, 1) / (m - 1);
 
-	return offsetof(HnswMemory, nodes) + (Size) (nodes * node_size);
+	return offsetof(HnswMemory, nodes) + (Size) (nodes * size);
 }
 
 void
@@ -202,8 +204,14 @@ mem_evaluate(HnswGraph *graph, const AnnQuery *query, const HnswNode *nodes, int
 	const void *codes[2 * HNSW_MAX_M];
 	double		distances[2 * HNSW_MAX_M];
 
+	/* Waiting for memory is most of the work: ask early. */
 	for (int i = 0; i < n; i++)
-		codes[i] = get_code(memory, get_node(memory, nodes[i]));
+		AnnPrefetch(&memory->nodes[nodes[i]]);
+	for (int i = 0; i < n; i++)
+	{
+		codes[i] = get_code(get_node(memory, nodes[i]));
+		AnnPrefetch(codes[i]);
+	}
 
 	AnnQueryDistances(query, codes, n, distances);
 
@@ -283,7 +291,7 @@ add_neighbour(HnswMemGraph *graph, MemList *list, int max, HnswNode node, const 
 	for (int i = 0; i < list->count; i++)
 		if (list->links[i].chosen)
 		{
-			codes[n] = get_code(memory, get_node(memory, list->links[i].node));
+			codes[n] = get_code(get_node(memory, list->links[i].node));
 			places[n++] = i;
 		}
 	AnnSpaceDistances(graph->space, code, codes, n, distances);
@@ -333,7 +341,7 @@ select_neighbours(HnswMemGraph *graph, MemList *list, int level, int found)
 	{
 		graph->choices[i].distance = graph->candidates[i].distance;
 		graph->choices[i].node = graph->candidates[i].node;
-		graph->choices[i].code = get_code(memory, get_node(memory, graph->candidates[i].node));
+		graph->choices[i].code = get_code(get_node(memory, graph->candidates[i].node));
 	}
 
 	n = HnswSelect(graph->space, graph->choices, found, HnswMaxNeighbours(memory->m, level));
@@ -372,7 +380,7 @@ link_back(HnswMemGraph *graph, HnswNode number)
 			LWLockAcquire(lock, LW_EXCLUSIVE);
 			add_neighbour(graph, get_list(memory, get_node(memory, links[i].node), level),
 						  HnswMaxNeighbours(memory->m, level),
-						  number, get_code(memory, node), links[i].distance);
+						  number, get_code(node), links[i].distance);
 			LWLockRelease(lock);
 		}
 	}
@@ -386,20 +394,18 @@ create_node(HnswMemGraph *graph, int level, Size code_size, const ItemPointerDat
 			HnswNode *number)
 {
 	HnswMemory *memory = graph->memory;
-	Size		lists = lists_size(memory->m, level);
-	uint64		offset = allocate(memory, sizeof(MemNode) + lists + code_size, true, number);
+	Size		size = node_size(memory->m, level, code_size);
+	uint64		offset = allocate(memory, size, true, number);
 	MemNode    *node = (MemNode *) ((char *) memory + offset);
 
 	if (offset == 0)
 		return false;
 
+	memset(node, 0, size);
 	node->tid = *tid;
 	node->level = level;
 	node->code_size = code_size;
-	node->npostings = 0;
-	node->postings = 0;
-	memset((char *) node + sizeof(MemNode), 0, lists);
-	memcpy((char *) node + sizeof(MemNode) + lists, graph->search.query->code.bytes, code_size);
+	memcpy(get_code(node), graph->search.query->code.bytes, code_size);
 	return true;
 }
 
@@ -415,7 +421,7 @@ find_equal(HnswMemGraph *graph, int n, Size code_size)
 		MemNode    *node = get_node(graph->memory, graph->candidates[i].node);
 
 		if (graph->candidates[i].distance == distance && node->code_size == code_size &&
-			memcmp(get_code(graph->memory, node), query->code.bytes, code_size) == 0)
+			memcmp(get_code(node), query->code.bytes, code_size) == 0)
 			return graph->candidates[i].node;
 	}
 	return HNSW_NO_ITEM;
@@ -525,7 +531,7 @@ HnswMemGetNode(const HnswMemory *memory, HnswNode number, HnswMemNodeInfo *info)
 
 	info->level = node->level;
 	info->code_size = node->code_size;
-	info->code = get_code(memory, node);
+	info->code = get_code(node);
 	info->tid = node->tid;
 	info->npostings = node->npostings;
 }

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 
 #include "am/am_edit.h"
+#include "compat.h"
 #include "hnsw/hnsw.h"
 
 /* A code that was read; NULL for a node that was dead. */
@@ -97,35 +98,88 @@ HnswGetCode(HnswPageGraph *graph, HnswNode node, Size *size)
 	return entry->code;
 }
 
+/*
+ * Nodes are somewhere in memory, and waiting for them is most of the work.  So
+ * the pages of a few are pinned, and what will be read of them is asked for,
+ * before the first is looked at.  More than a backend's private array of pins
+ * would cost more than it saves.
+ */
+#define PIN_AHEAD 6
+
+/*
+ * Asks the CPU for an item of a pinned page.  Nobody has locked the page, so
+ * what is read here may be nonsense, and nothing depends on it.
+ */
+static inline void
+prefetch_item(Page page, OffsetNumber offset, Size size)
+{
+	ItemId		id = PageGetItemId(page, offset);
+	Size		start = ItemIdGetOffset(id);
+	Size		end = Min(start + size, BLCKSZ);
+
+	for (; start < end; start += PG_CACHE_LINE_SIZE / 2)
+		AnnPrefetch(page + start);
+}
+
+/* Evaluates a node whose page is pinned; false if it does not exist. */
+static bool
+evaluate_node(HnswPageGraph *graph, const AnnQuery *query, Buffer buf, HnswNode node,
+			  HnswCandidate *out)
+{
+	Size		size;
+	HnswElement element;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	AnnCheckPage(graph->index->rel, buf, HNSW_PAGE_ITEMS);
+	element = HnswGetElement(graph->index, BufferGetPage(buf), node, &size);
+	if (element != NULL)
+	{
+		out->distance = AnnQueryDistance(query, element->code);
+		out->node = node;
+		out->links = element->links;
+		out->tid = element->tid;
+		out->flags = element->flags & HNSW_DEAD;
+		if (element->postings != HNSW_NO_ITEM)
+			out->flags |= HNSW_CANDIDATE_MORE;
+		if (graph->kept != NULL && !keeps_too_much(graph) && !(element->flags & HNSW_DEAD))
+			keep(graph, node, element->code, size);
+	}
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	return element != NULL;
+}
+
 static int
 page_evaluate(HnswGraph *base, const AnnQuery *query, const HnswNode *nodes, int n,
 			  HnswCandidate *out)
 {
 	HnswPageGraph *graph = (HnswPageGraph *) base;
 	HnswIndex  *index = graph->index;
+	Size		size = HnswElementSize(index->space.code_size);
 	int			count = 0;
 
-	for (int i = 0; i < n; i++)
+	for (int first = 0; first < n; first += PIN_AHEAD)
 	{
-		Buffer		buf = HnswReadItemPage(index, nodes[i], BUFFER_LOCK_SHARE);
-		Size		size;
-		HnswElement element = HnswGetElement(index, BufferGetPage(buf), nodes[i], &size);
+		Buffer		bufs[PIN_AHEAD];
+		int			pins = Min(n - first, PIN_AHEAD);
 
-		if (element != NULL)
+		for (int i = 0; i < pins; i++)
 		{
-			HnswCandidate *candidate = &out[count++];
+			Page		page;
 
-			candidate->distance = AnnQueryDistance(query, element->code);
-			candidate->node = nodes[i];
-			candidate->links = element->links;
-			candidate->tid = element->tid;
-			candidate->flags = element->flags & HNSW_DEAD;
-			if (element->postings != HNSW_NO_ITEM)
-				candidate->flags |= HNSW_CANDIDATE_MORE;
-			if (graph->kept != NULL && !keeps_too_much(graph) && !(element->flags & HNSW_DEAD))
-				keep(graph, nodes[i], element->code, size);
+			bufs[i] = HnswPinItemPage(index, nodes[first + i]);
+			page = BufferGetPage(bufs[i]);
+			AnnPrefetch(page);
+			AnnPrefetch(PageGetItemId(page, HnswItemOffset(index, nodes[first + i])));
+			/* where the page id is, which every look at a page checks */
+			AnnPrefetch(page + BLCKSZ - 1);
 		}
-		UnlockReleaseBuffer(buf);
+		for (int i = 0; i < pins; i++)
+			prefetch_item(BufferGetPage(bufs[i]), HnswItemOffset(index, nodes[first + i]), size);
+		for (int i = 0; i < pins; i++)
+		{
+			count += evaluate_node(graph, query, bufs[i], nodes[first + i], &out[count]);
+			ReleaseBuffer(bufs[i]);
+		}
 	}
 	return count;
 }

@@ -182,7 +182,7 @@ HnswItemNumber(const HnswIndex *index, BlockNumber blkno, OffsetNumber offset)
 }
 
 Buffer
-HnswReadItemPage(HnswIndex *index, HnswItem item, int lockmode)
+HnswPinItemPage(HnswIndex *index, HnswItem item)
 {
 	BlockNumber blkno = HnswItemBlock(index, item);
 
@@ -192,7 +192,17 @@ HnswReadItemPage(HnswIndex *index, HnswItem item, int lockmode)
 
 	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
 		AnnCorrupted(index->rel, blkno, "A link leads to a block that has no items");
-	return AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, NULL, lockmode);
+	return ReadBuffer(index->rel, blkno);
+}
+
+Buffer
+HnswReadItemPage(HnswIndex *index, HnswItem item, int lockmode)
+{
+	Buffer		buf = HnswPinItemPage(index, item);
+
+	LockBuffer(buf, lockmode);
+	AnnCheckPage(index->rel, buf, HNSW_PAGE_ITEMS);
+	return buf;
 }
 
 /* An item of a kind; its size is at least that of the kind's fixed part. */
