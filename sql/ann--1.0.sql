@@ -795,8 +795,8 @@ CREATE FUNCTION ann_simd() RETURNS text
 -- access methods
 --------------------------------------------------------------------------------
 
-CREATE FUNCTION ann_check(index regclass,
-	OUT invariant text, OUT block bigint, OUT item int, OUT detail text) RETURNS SETOF record
+CREATE FUNCTION ann_check(index regclass)
+	RETURNS TABLE (invariant text, block bigint, item int, detail text)
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION ann_check(regclass) IS 'invariants an index violates; no row if it is sound';
