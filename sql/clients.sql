@@ -199,10 +199,11 @@ EXPLAIN (COSTS OFF) SELECT id FROM (
 	SELECT id, embedding FROM items ORDER BY binary_quantize(embedding)::bit(3) <~> binary_quantize('[1,-2,3]'::vector)::bit(3) LIMIT 20
 ) i ORDER BY embedding <=> '[1,-2,3]' LIMIT 5;
 EXPLAIN (COSTS OFF) SELECT id FROM items ORDER BY (binary_quantize("embedding")::bit(3)) <~> binary_quantize('[1,-2,3]'::vector(3))::bit(3) LIMIT 5;
--- Distance in a materialized or ordinary CTE
+-- Distance in a materialized or ordinary CTE.  From 17 on, the planner knows how
+-- the former is ordered, and would not sort it but for the "+ 0".
 EXPLAIN (COSTS OFF) WITH nearest AS MATERIALIZED (
 	SELECT id, embedding <-> '[1,2,3]' AS distance FROM items ORDER BY distance LIMIT 5
-) SELECT * FROM nearest WHERE distance < 5 ORDER BY distance;
+) SELECT * FROM nearest WHERE distance < 5 ORDER BY distance + 0;
 EXPLAIN (COSTS OFF) WITH scores AS (SELECT id, 1 - (embedding <=> '[1,2,3]'::vector) AS score FROM items ORDER BY embedding <=> '[1,2,3]'::vector LIMIT 5)
 	SELECT * FROM scores WHERE score > 0.1 ORDER BY score DESC;
 

@@ -88,8 +88,9 @@ CREATE INDEX ON t USING hnsw (val vector_l2_ops DESC);
 \echo :SQLSTATE
 CREATE INDEX ON t USING hnsw (val vector_l2_ops NULLS FIRST);
 \echo :SQLSTATE
+\set VERBOSITY sqlstate
 ALTER TABLE t ADD EXCLUDE USING hnsw (val vector_l2_ops WITH =);
-\echo :SQLSTATE
+\set VERBOSITY default
 CREATE INDEX idx ON t USING hnsw (val vector_l2_ops);
 CLUSTER t USING idx;
 \echo :SQLSTATE

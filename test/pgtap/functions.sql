@@ -137,8 +137,6 @@ SELECT * FROM (VALUES
 	('array_to_sparsevec(smallint[],integer,boolean)',         'sparsevec'),
 	('array_to_sparsevec(bigint[],integer,boolean)',           'sparsevec'),
 	('l2_norm(vector)',                                        'double precision'),
-	('vector_norm(halfvec)',                                   'double precision'),
-	('vector_norm(sparsevec)',                                 'double precision'),
 	('vector_dims(sparsevec)',                                 'integer'),
 	('ann_simd()',                                             'text'),
 	('ann_check(regclass)',                                    'record set')
