@@ -1,0 +1,187 @@
+#
+# Many clients at once: inserts, updates, deletions, searches and VACUUM.
+#
+use strict;
+use warnings;
+
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use AnnTest;
+
+my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'max_connections = 30',
+	'log_statement = none', 'max_wal_size = 1GB');
+AnnTest->data($node);
+
+my $scripts = PostgreSQL::Test::Utils::tempdir;
+
+# Runs pgbench with each of the scripts, given as [ name, clients, options, SQL ],
+# side by side; one passing test for each that ends without an error.
+sub together_ok
+{
+	my (@roles) = @_;
+	my @running;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	foreach my $role (@roles)
+	{
+		my ($name, $clients, $options, $sql) = @$role;
+		my ($out, $err) = ('', '');
+
+		PostgreSQL::Test::Utils::append_to_file("$scripts/$name", $sql);
+		push @running, [ $name, \$out, \$err, IPC::Run::start(
+			[ 'pgbench', '-n', '-c', $clients, split(/ /, $options), '-f', "$scripts/$name",
+				$node->connstr('postgres') ], '>', \$out, '2>', \$err) ];
+	}
+	foreach my $run (@running)
+	{
+		my ($name, $out, $err, $handle) = @$run;
+
+		$handle->finish;
+		ok($handle->result(0) == 0 && $$err !~ /ERROR|FATAL|PANIC|aborted/, "$name: no error") or diag($$err);
+		my ($done) = $$out =~ /actually processed: (\d+)/;
+		cmp_ok($done // 0, '>', 0, "$name: was done");
+		note("$name: $done times") if defined $done;
+	}
+}
+
+# The share of the ten nearest that is found, over 50 queries.
+sub recall
+{
+	my ($table, $where) = @_;
+
+	return $node->safe_psql('postgres', qq(
+		CREATE TEMP TABLE q AS SELECT clustered(i, 12)::vector AS v FROM generate_series(2000001, 2000050) i;
+		SET enable_indexscan = off;
+		CREATE TEMP TABLE tenth AS SELECT v, (SELECT max(d)
+			FROM (SELECT t.v <-> q.v AS d FROM $table t WHERE $where ORDER BY 1 LIMIT 10) s) AS worst FROM q;
+		RESET enable_indexscan;
+		SET enable_seqscan = off;
+		SELECT sum(good) / (10.0 * count(*)) FROM tenth q, LATERAL (
+			SELECT count(*) FILTER (WHERE d <= q.worst) AS good
+			FROM (SELECT t.v <-> q.v AS d FROM $table t WHERE $where ORDER BY t.v <-> q.v LIMIT 10) s) a));
+}
+
+sub size
+{
+	my ($index) = @_;
+	return $node->safe_psql('postgres', "SELECT pg_relation_size('$index')");
+}
+
+#
+# A mixed load
+#
+$node->safe_psql('postgres', q(
+	CREATE TABLE items (id serial PRIMARY KEY, v vector(12));
+	INSERT INTO items (v) SELECT clustered(i, 12) FROM generate_series(1, 2000) i;
+	CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops);
+));
+together_ok(
+	[ 'insert', 2, '-T 10', q(
+		\set i random(3000, 1000000)
+		INSERT INTO items (v) VALUES (clustered(:i, 12));
+	) ],
+	[ 'update', 1, '-T 10', q(
+		\set i random(3000, 1000000)
+		UPDATE items SET v = clustered(:i, 12)
+			WHERE id = (SELECT id FROM items WHERE id >= random() * (SELECT last_value FROM items_id_seq) ORDER BY id LIMIT 1);
+	) ],
+	[ 'delete', 1, '-T 10', q(
+		DELETE FROM items WHERE id IN (SELECT id FROM items ORDER BY id LIMIT 2);
+	) ],
+	# an error if rows are missing or disordered
+	[ 'search', 2, '-T 10', q(
+		\set i random(1, 1000000)
+		SET enable_seqscan = off;
+		SELECT 1 / (count(*) = 10 AND bool_and(d >= previous IS NOT FALSE))::int FROM (
+			SELECT d, lag(d) OVER () AS previous FROM (
+				SELECT v <-> clustered(:i, 12)::vector AS d FROM items
+				ORDER BY v <-> clustered(:i, 12)::vector LIMIT 10) s) s;
+	) ],
+	[ 'vacuum', 1, '-T 10', q(VACUUM items;) ]);
+AnnTest->complete_ok($node, 'items', 'v', '<->', 'after a mixed load');
+$node->safe_psql('postgres', 'VACUUM items');
+AnnTest->index_ok($node, 'items_idx', 'after a mixed load');
+
+my $recall = recall('items', 'true');
+my $size = size('items_idx');
+$node->safe_psql('postgres', 'REINDEX INDEX items_idx');
+my $fresh = recall('items', 'true');
+my $fresh_size = size('items_idx');
+cmp_ok($recall, '>=', $fresh - 0.02, "recall $recall after a mixed load, $fresh after REINDEX");
+cmp_ok($size, '<=', 1.5 * $fresh_size, "size $size after a mixed load, $fresh_size after REINDEX");
+
+#
+# All are the first
+#
+$node->safe_psql('postgres', q(
+	CREATE TABLE fresh (id serial, v vector(12));
+	CREATE INDEX fresh_idx ON fresh USING hnsw (v vector_l2_ops);
+));
+foreach my $time (1 .. 5)
+{
+	$node->safe_psql('postgres', 'TRUNCATE fresh');
+	together_ok([ "first inserts $time", 8, '-j 2 -t 5', q(
+		\set i random(1, 1000000)
+		INSERT INTO fresh (v) VALUES (clustered(:i, 12));
+	) ]);
+	AnnTest->index_ok($node, 'fresh_idx', 'after concurrent first inserts');
+	AnnTest->complete_ok($node, 'fresh', 'v', '<->', 'after concurrent first inserts');
+}
+
+# and first again, as VACUUM takes the last away
+together_ok(
+	[ 'insert into none', 3, '-T 3', q(
+		\set i random(1, 1000000)
+		INSERT INTO fresh (v) VALUES (clustered(:i, 12));
+	) ],
+	[ 'delete all', 1, '-T 3', q(DELETE FROM fresh;) ],
+	[ 'vacuum all', 1, '-T 3', q(VACUUM fresh;) ]);
+AnnTest->complete_ok($node, 'fresh', 'v', '<->', 'after it was emptied again and again');
+$node->safe_psql('postgres', 'VACUUM fresh');
+AnnTest->index_ok($node, 'fresh_idx', 'after it was emptied again and again');
+
+#
+# Duplicates
+#
+$node->safe_psql('postgres', q(
+	CREATE TABLE copies (id serial, i int, v vector(12));
+	CREATE INDEX copies_idx ON copies USING hnsw (v vector_l2_ops);
+));
+together_ok(
+	[ 'same', 4, '-j 2 -t 25', q(
+		INSERT INTO copies (i, v) SELECT 0, clustered(0, 12) FROM generate_series(1, 100);
+	) ],
+	[ 'others', 2, '-t 50', q(
+		INSERT INTO copies (i, v)
+			SELECT i, clustered(i, 12) FROM generate_series(1, 10), LATERAL (SELECT (random() * 1000000)::int AS i) r;
+	) ]);
+AnnTest->index_ok($node, 'copies_idx', 'after inserts of equal values');
+AnnTest->complete_ok($node, 'copies', 'v', '<->', 'after inserts of equal values');
+is($node->safe_psql('postgres', q(
+		SET enable_seqscan = off;
+		SELECT count(*), count(*) FILTER (WHERE i = 0)
+		FROM (SELECT i FROM copies ORDER BY v <-> clustered(0, 12)::vector LIMIT 10000) s)),
+	'10000|10000', 'a large LIMIT returns all that are equal');
+$size = size('copies_idx');
+$recall = recall('copies', 'i <> 0');
+$node->safe_psql('postgres', q(
+	CREATE TABLE others AS SELECT DISTINCT ON (i) * FROM copies;
+	CREATE INDEX others_idx ON others USING hnsw (v vector_l2_ops);
+));
+$fresh = recall('others', 'i <> 0');
+$fresh_size = size('others_idx');
+cmp_ok($recall, '>=', $fresh - 0.02, "recall $recall among equal values, $fresh without them");
+# a heap TID has 6 bytes; half of them may be room
+cmp_ok($size, '<=', 1.5 * $fresh_size + 10000 * 12, "size $size with equal values, $fresh_size without them");
+
+$node->safe_psql('postgres', q(
+	DELETE FROM copies WHERE i = 0 AND id % 100 <> 0;
+	VACUUM copies;
+));
+AnnTest->index_ok($node, 'copies_idx', 'when most equal values were deleted');
+AnnTest->complete_ok($node, 'copies', 'v', '<->', 'when most equal values were deleted');
+
+done_testing();
