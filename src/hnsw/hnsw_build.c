@@ -107,7 +107,7 @@ write_postings(Writer *writer, HnswMemory *memory, HnswNode node, int count, Hns
 {
 	int			most = HnswPostingsCapacity(ANN_MAX_ITEM_SIZE);
 	ItemPointerData *tids = palloc_extended(sizeof(ItemPointerData) * (Size) count, MCXT_ALLOC_HUGE);
-	HnswPostings postings = palloc0(HnswPostingsSize(Min(count, most)));
+	HnswPostings postings = palloc0(HnswPostingsSize(Max(Min(count, most), HNSW_MIN_POSTINGS)));
 
 	HnswMemGetPostings(memory, node, tids);
 	postings->kind = HNSW_POSTINGS;
@@ -117,7 +117,8 @@ write_postings(Writer *writer, HnswMemory *memory, HnswNode node, int count, Hns
 	{
 		postings->count = Min(count - done, most);
 		memcpy(postings->tids, tids + done, sizeof(ItemPointerData) * postings->count);
-		postings->next = write_item(writer, postings, HnswPostingsSize(postings->count));
+		postings->next = write_item(writer, postings,
+									HnswPostingsSize(Max(postings->count, HNSW_MIN_POSTINGS)));
 	}
 	pfree(tids);
 	owner = postings->next;

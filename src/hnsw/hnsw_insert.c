@@ -60,7 +60,7 @@ HnswFindNeighbours(HnswPageGraph *graph, HnswSearch *search, int level, HnswNode
 static int
 postings_capacity(int count)
 {
-	return Min(Max(count, 4), 512);
+	return Min(Max(count, HNSW_MIN_POSTINGS), 512);
 }
 
 /*

@@ -31,8 +31,10 @@ typedef struct HnswCache
 static uint32
 count_slots(const AnnSpace *space, int m)
 {
-	Size		element = HnswElementSize(space->code_size);
-	Size		smallest = Min(element, HnswLinksSize(m, 0));
+	Size		smallest = HnswElementSize(space->code_size);
+
+	smallest = Min(smallest, HnswLinksSize(m, 0));
+	smallest = Min(smallest, HnswPostingsSize(HNSW_MIN_POSTINGS));
 
 	return ANN_PAGE_ROOM / (MAXALIGN(smallest) + sizeof(ItemIdData));
 }

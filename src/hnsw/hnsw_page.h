@@ -133,6 +133,12 @@ HnswPostingsSize(int capacity)
 	return offsetof(HnswPostingsData, tids) + capacity * sizeof(ItemPointerData);
 }
 
+/*
+ * Room for TIDs in the smallest postings: the size of the smallest item says
+ * how many item numbers a page needs.
+ */
+#define HNSW_MIN_POSTINGS 16
+
 static inline int
 HnswPostingsCapacity(Size size)
 {
