@@ -303,7 +303,8 @@ run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result,
 	ereport(DEBUG1,
 			(errmsg_internal("using %d parallel workers", context->nworkers_launched)));
 
-	finish_participant(shared, participate(build, scan), build->added);
+	result->heap_tuples = participate(build, scan);
+	finish_participant(shared, result->heap_tuples, build->added);
 
 	WaitForParallelWorkersToAttach(context);
 	ConditionVariablePrepareToSleep(&shared->done);
