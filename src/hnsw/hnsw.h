@@ -120,11 +120,12 @@ extern void HnswLockGraph(const HnswIndex *index, bool exclusive);
 extern void HnswUnlockGraph(const HnswIndex *index, bool exclusive);
 
 /*
- * All heap TIDs of a live element, whose page is locked; returns how many, in
- * a palloc'd array.
+ * The heap TIDs of a node in its postings, from the first on, into *tids, a
+ * palloc'd array of *capacity that grows; returns how many, or -1 if VACUUM has
+ * removed some postings meanwhile: then the element has others.  No lock is held.
  */
-extern int	HnswGetTids(HnswIndex *index, Buffer buf, HnswElement element,
-						ItemPointerData **tids);
+extern int	HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first,
+						ItemPointerData **tids, int *capacity);
 
 /*
  * hnsw_graph_page.c

@@ -52,93 +52,129 @@ HnswFindNeighbours(HnswPageGraph *graph, HnswSearch *search, int level, HnswNode
 	return HnswSelect(&index->space, choices, count, HnswMaxNeighbours(index->m, level));
 }
 
+/* Adds an item to a page of an Edit, which may never have been written. */
+static HnswItem
+add_item(HnswIndex *index, AnnEdit *edit, Buffer buf, void *data, Size size)
+{
+	Page		page = AnnEditPage(edit, buf);
+	OffsetNumber offset;
+
+	if (AnnPageIsUnused(page))
+		AnnInitPage(page, HNSW_PAGE_ITEMS);
+	offset = PageAddItem(page, (Item) data, size, InvalidOffsetNumber, false, false);
+	if (offset == InvalidOffsetNumber)
+		elog(ERROR, "could not add an item to block %u of index \"%s\"",
+			 BufferGetBlockNumber(buf), RelationGetRelationName(index->rel));
+	return HnswItemNumber(index, BufferGetBlockNumber(buf), offset);
+}
+
 /*
  * Equal values
  */
 
-/* The capacity of another postings item of a node that has so many TIDs. */
+/* The capacity of another postings item, if the one before had so much. */
 static int
-postings_capacity(int count)
+postings_capacity(int before)
 {
-	return Min(Max(count, HNSW_MIN_POSTINGS), 512);
+	return Min(Max(2 * before, HNSW_MIN_POSTINGS), 512);
 }
 
 /*
- * Adds a TID to an element, if it still is a live one of this code.  The first
- * postings have room, or new ones are put before them.
+ * Puts new postings, with one TID, before those of an element.  Gives up the
+ * lock of the element's page, buf.
  */
-static bool
-add_tid(HnswIndex *index, HnswNode node, const AnnQuery *value, Size code_size,
-		const ItemPointerData *tid)
+static void
+prepend_postings(HnswIndex *index, Buffer buf, HnswNode node, HnswItem next, int capacity,
+				 const ItemPointerData *tid)
 {
-	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_EXCLUSIVE);
-	Size		size;
-	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
-	HnswPostings postings = NULL;
-	HnswItem	item;
+	Size		size = HnswPostingsSize(capacity);
+	HnswPostings postings = palloc0(size);
 	Buffer		other = buf;
-	int			capacity = 0;
+	HnswItem	item;
 	AnnEdit		edit;
 
-	if (element == NULL || (element->flags & HNSW_DEAD) || size != code_size ||
-		memcmp(element->code, value->code.bytes, size) != 0)
+	postings->kind = HNSW_POSTINGS;
+	postings->count = 1;
+	postings->next = next;
+	postings->owner = node;
+	postings->tids[0] = *tid;
+
+	if (PageGetFreeSpace(BufferGetPage(buf)) < MAXALIGN(size))
+		other = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, MAXALIGN(size) + sizeof(ItemIdData),
+							&index->links_target);
+
+	AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
+	item = add_item(index, &edit, other, postings, size);
+	HnswGetElement(index, AnnEditPage(&edit, buf), node, &size)->postings = item;
+	AnnEditCommit(&edit);
+}
+
+/*
+ * Adds a TID to postings, if they still are the node's and have room.  *capacity
+ * is how much they hold.
+ */
+static bool
+append_tid(HnswIndex *index, HnswNode node, HnswItem item, const ItemPointerData *tid,
+		   int *capacity)
+{
+	Buffer		buf = HnswReadItemPage(index, item, BUFFER_LOCK_EXCLUSIVE);
+	HnswPostings postings = HnswGetPostings(index, BufferGetPage(buf), item, capacity);
+	AnnEdit		edit;
+
+	if (postings == NULL || postings->owner != node || postings->count == *capacity)
 	{
 		UnlockReleaseBuffer(buf);
 		return false;
 	}
 
-	item = element->postings;
-	if (item != HNSW_NO_ITEM)
-	{
-		if (HnswItemBlock(index, item) != BufferGetBlockNumber(buf))
-			other = HnswReadItemPage(index, item, BUFFER_LOCK_EXCLUSIVE);
-		postings = HnswGetPostings(index, BufferGetPage(other), item, &capacity);
-		if (postings == NULL)
-			AnnCorrupted(index->rel, HnswItemBlock(index, item), "Heap TIDs of a node are missing");
-	}
-
-	if (postings != NULL && postings->count < capacity)
-	{
-		AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
-		postings = HnswGetPostings(index, AnnEditPage(&edit, other), item, &capacity);
-		postings->tids[postings->count++] = *tid;
-		if (other != buf)
-			UnlockReleaseBuffer(buf);
-	}
-	else
-	{
-		HnswPostings new;
-		Page		page;
-		OffsetNumber offset;
-
-		capacity = postings_capacity(capacity);
-		size = HnswPostingsSize(capacity);
-		new = palloc0(size);
-		new->kind = HNSW_POSTINGS;
-		new->count = 1;
-		new->next = item;
-		new->owner = node;
-		new->tids[0] = *tid;
-
-		if (other != buf)
-			UnlockReleaseBuffer(other);
-		other = buf;
-		if (PageGetFreeSpace(BufferGetPage(buf)) < MAXALIGN(size))
-			other = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, MAXALIGN(size) + sizeof(ItemIdData),
-								&index->links_target);
-
-		AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
-		page = AnnEditPage(&edit, other);
-		if (AnnPageIsUnused(page))
-			AnnInitPage(page, HNSW_PAGE_ITEMS);
-		offset = PageAddItem(page, (Item) new, size, InvalidOffsetNumber, false, false);
-		if (offset == InvalidOffsetNumber)
-			elog(ERROR, "could not add heap TIDs to index \"%s\"", RelationGetRelationName(index->rel));
-		element = HnswGetElement(index, AnnEditPage(&edit, buf), node, &size);
-		element->postings = HnswItemNumber(index, BufferGetBlockNumber(other), offset);
-	}
+	AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
+	postings = HnswGetPostings(index, AnnEditPage(&edit, buf), item, capacity);
+	postings->tids[postings->count++] = *tid;
 	AnnEditCommit(&edit);
 	return true;
+}
+
+/*
+ * Adds a TID to a node, if it is a live one of this code: to its first postings,
+ * or if they are full to new ones.
+ *
+ * VACUUM may remove the postings meanwhile, but not the node, for it waits for
+ * the graph lock between marking a node dead and removing it.
+ */
+static bool
+add_tid(HnswIndex *index, HnswNode node, const AnnQuery *value, Size code_size,
+		const ItemPointerData *tid)
+{
+	HnswItem	full = HNSW_NO_ITEM;
+	int			capacity = 0;
+
+	for (;;)
+	{
+		Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_EXCLUSIVE);
+		Size		size;
+		HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
+		HnswItem	first;
+
+		if (element == NULL || (element->flags & HNSW_DEAD) || size != code_size ||
+			memcmp(element->code, value->code.bytes, size) != 0)
+		{
+			UnlockReleaseBuffer(buf);
+			return false;
+		}
+
+		first = element->postings;
+		if (first == full)
+		{
+			prepend_postings(index, buf, node, first, postings_capacity(capacity), tid);
+			return true;
+		}
+
+		UnlockReleaseBuffer(buf);
+		if (append_tid(index, node, first, tid, &capacity))
+			return true;
+		full = first;
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 /*
@@ -187,22 +223,6 @@ make_element(int level, const AnnQuery *value, Size code_size, const ItemPointer
 	element->tid = *tid;
 	memcpy(element->code, value->code.bytes, code_size);
 	return element;
-}
-
-/* Adds an item to a page of an Edit, which may never have been written. */
-static HnswItem
-add_item(HnswIndex *index, AnnEdit *edit, Buffer buf, void *data, Size size)
-{
-	Page		page = AnnEditPage(edit, buf);
-	OffsetNumber offset;
-
-	if (AnnPageIsUnused(page))
-		AnnInitPage(page, HNSW_PAGE_ITEMS);
-	offset = PageAddItem(page, (Item) data, size, InvalidOffsetNumber, false, false);
-	if (offset == InvalidOffsetNumber)
-		elog(ERROR, "could not add an item to block %u of index \"%s\"",
-			 BufferGetBlockNumber(buf), RelationGetRelationName(index->rel));
-	return HnswItemNumber(index, BufferGetBlockNumber(buf), offset);
 }
 
 /* Writes element and links, together on one page if that is possible at all. */

@@ -283,37 +283,37 @@ HnswGetPostings(const HnswIndex *index, Page page, HnswItem item, int *capacity)
 }
 
 int
-HnswGetTids(HnswIndex *index, Buffer buf, HnswElement element, ItemPointerData **tids)
+HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first, ItemPointerData **tids, int *capacity)
 {
-	HnswItem	item = element->postings;
 	uint64		most = (uint64) index->nblocks * index->slots;
-	int			capacity = 1;
 	int			n = 0;
 
-	*tids = palloc(sizeof(ItemPointerData));
-	if (ItemPointerIsValid(&element->tid))
-		(*tids)[n++] = element->tid;
-
-	while (item != HNSW_NO_ITEM)
+	for (HnswItem item = first; item != HNSW_NO_ITEM;)
 	{
-		bool		same = HnswItemBlock(index, item) == BufferGetBlockNumber(buf);
-		Buffer		other = same ? buf : HnswReadItemPage(index, item, BUFFER_LOCK_SHARE);
+		Buffer		buf;
+		HnswPostings postings;
 		int			room;
-		HnswPostings postings = HnswGetPostings(index, BufferGetPage(other), item, &room);
 
-		if (postings == NULL || most-- == 0)
-			AnnCorrupted(index->rel, HnswItemBlock(index, item), "Heap TIDs of a node are missing");
-
-		if (n + postings->count > capacity)
+		CHECK_FOR_INTERRUPTS();
+		if (most-- == 0)
+			AnnCorrupted(index->rel, HnswItemBlock(index, first), "Heap TIDs of a node are in a circle");
+		buf = HnswReadItemPage(index, item, BUFFER_LOCK_SHARE);
+		postings = HnswGetPostings(index, BufferGetPage(buf), item, &room);
+		if (postings == NULL || postings->owner != node)
 		{
-			capacity = Max(2 * capacity, n + postings->count);
-			*tids = repalloc_huge(*tids, sizeof(ItemPointerData) * (Size) capacity);
+			UnlockReleaseBuffer(buf);
+			return -1;
+		}
+
+		while (n + postings->count > *capacity)
+		{
+			*capacity *= 2;
+			*tids = repalloc_huge(*tids, sizeof(ItemPointerData) * (Size) *capacity);
 		}
 		memcpy(*tids + n, postings->tids, sizeof(ItemPointerData) * postings->count);
 		n += postings->count;
 		item = postings->next;
-		if (!same)
-			UnlockReleaseBuffer(other);
+		UnlockReleaseBuffer(buf);
 	}
 	return n;
 }

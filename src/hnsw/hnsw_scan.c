@@ -19,6 +19,12 @@ typedef struct HnswScanState
 	bool		first;			/* the next batch is the first */
 } HnswScanState;
 
+static inline double
+query_distance(AnnScan *scan, const void *code)
+{
+	return scan->unordered ? 0 : AnnQueryDistance(&scan->query, code);
+}
+
 static void
 hnsw_scan_open(AnnScan *scan)
 {
@@ -54,27 +60,55 @@ hnsw_scan_begin(AnnScan *scan)
 }
 
 /*
- * Returns the rows of a node that has several.  Its page is read again; if
- * meanwhile another node has taken the place, the rows are not ours.
+ * Adds the rows of a node that has postings.  It is read again, for postings
+ * come and go; if meanwhile another node has taken its place, its rows are not
+ * ours, and to our snapshot not visible either.
  */
 static void
-add_all_tids(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
+add_all_tids(AnnScan *scan, HnswIndex *index, HnswNode node, double distance)
 {
-	Buffer		buf = HnswReadItemPage(index, candidate->node, BUFFER_LOCK_SHARE);
-	Size		size;
-	HnswElement element = HnswGetElement(index, BufferGetPage(buf), candidate->node, &size);
-	ItemPointerData *tids = NULL;
-	int			n = 0;
+	int			capacity = 64;
+	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * capacity);
+	HnswItem	missing = HNSW_NO_ITEM;
+	ItemPointerData tid;
+	int			n;
 
-	if (element != NULL && !(element->flags & HNSW_DEAD) &&
-		AnnQueryDistance(&scan->query, element->code) == candidate->distance)
-		n = HnswGetTids(index, buf, element, &tids);
-	UnlockReleaseBuffer(buf);
+	do
+	{
+		Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
+		Size		size;
+		HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
+		HnswItem	first = HNSW_NO_ITEM;
 
+		ItemPointerSetInvalid(&tid);
+		if (element != NULL && query_distance(scan, element->code) == distance)
+		{
+			tid = element->tid;
+			first = element->postings;
+		}
+		UnlockReleaseBuffer(buf);
+
+		/* VACUUM removes first postings only, and not without a trace. */
+		if (first != HNSW_NO_ITEM && first == missing)
+			AnnCorrupted(index->rel, HnswItemBlock(index, first), "Heap TIDs of a node are missing");
+		n = HnswGetTids(index, node, first, &tids, &capacity);
+		missing = first;
+	} while (n < 0);
+
+	if (ItemPointerIsValid(&tid))
+		AnnScanAdd(scan, distance, &tid);
 	for (int i = 0; i < n; i++)
-		AnnScanAdd(scan, candidate->distance, &tids[i]);
-	if (tids != NULL)
-		pfree(tids);
+		AnnScanAdd(scan, distance, &tids[i]);
+	pfree(tids);
+}
+
+static void
+add_candidate(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
+{
+	if (candidate->flags & HNSW_CANDIDATE_MORE)
+		add_all_tids(scan, index, candidate->node, candidate->distance);
+	else
+		AnnScanAdd(scan, candidate->distance, &candidate->tid);
 }
 
 static bool
@@ -99,12 +133,7 @@ hnsw_scan_next_batch(AnnScan *scan)
 		n = 0;
 
 	for (int i = 0; i < n; i++)
-	{
-		if (found[i].flags & HNSW_CANDIDATE_MORE)
-			add_all_tids(scan, &state->index, &found[i]);
-		else
-			AnnScanAdd(scan, found[i].distance, &found[i].tid);
-	}
+		add_candidate(scan, &state->index, &found[i]);
 	pfree(found);
 
 	if (n < state->ef || !state->search.resumable ||
@@ -124,30 +153,27 @@ add_page(AnnScan *scan, HnswIndex *index, BlockNumber blkno, BufferAccessStrateg
 	Buffer		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, strategy, BUFFER_LOCK_SHARE);
 	Page		page = BufferGetPage(buf);
 	int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
-	double		distances[MaxOffsetNumber];
-	ItemPointerData *tids[MaxOffsetNumber];
-	int			counts[MaxOffsetNumber];
+	HnswCandidate found[MaxOffsetNumber];
 	int			n = 0;
 
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 	{
+		HnswNode	node = HnswItemNumber(index, blkno, offset);
 		Size		size;
-		HnswElement element = HnswGetElement(index, page, HnswItemNumber(index, blkno, offset), &size);
+		HnswElement element = HnswGetElement(index, page, node, &size);
 
 		if (element == NULL || (element->flags & HNSW_DEAD))
 			continue;
-		distances[n] = scan->unordered ? 0 : AnnQueryDistance(&scan->query, element->code);
-		counts[n] = HnswGetTids(index, buf, element, &tids[n]);
+		found[n].distance = query_distance(scan, element->code);
+		found[n].node = node;
+		found[n].tid = element->tid;
+		found[n].flags = element->postings == HNSW_NO_ITEM ? 0 : HNSW_CANDIDATE_MORE;
 		n++;
 	}
 	UnlockReleaseBuffer(buf);
 
 	for (int i = 0; i < n; i++)
-	{
-		for (int j = 0; j < counts[i]; j++)
-			AnnScanAdd(scan, distances[i], &tids[i][j]);
-		pfree(tids[i]);
-	}
+		add_candidate(scan, index, &found[i]);
 }
 
 static void

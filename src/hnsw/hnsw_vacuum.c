@@ -39,6 +39,32 @@ typedef struct HnswVacuum
 	AnnQuery	owner;
 } HnswVacuum;
 
+/*
+ * Locks the page of an item along with that of its element, which is locked.
+ * Two such pairs may be the same pages the other way round, so this never waits
+ * while holding the first: if it would have to, it lets go of both, waits, and
+ * returns false, for the caller to begin again.
+ */
+static bool
+lock_too(HnswIndex *index, Buffer element_buf, HnswItem item, Buffer *buf)
+{
+	*buf = element_buf;
+	if (HnswItemBlock(index, item) == BufferGetBlockNumber(element_buf))
+		return true;
+
+	*buf = HnswPinItemPage(index, item);
+	if (ConditionalLockBuffer(*buf))
+	{
+		AnnCheckPage(index->rel, *buf, HNSW_PAGE_ITEMS);
+		return true;
+	}
+
+	UnlockReleaseBuffer(element_buf);
+	LockBuffer(*buf, BUFFER_LOCK_SHARE);
+	UnlockReleaseBuffer(*buf);
+	return false;
+}
+
 static bool
 is_dead_tid(HnswVacuum *vacuum, ItemPointer tid)
 {
@@ -126,7 +152,7 @@ drop_first_postings(HnswVacuum *vacuum, HnswNode node)
 	Size		size;
 	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
 	HnswItem	item = element == NULL ? HNSW_NO_ITEM : element->postings;
-	Buffer		other = buf;
+	Buffer		other;
 	HnswPostings postings;
 	HnswItem	next;
 	int			capacity;
@@ -138,8 +164,8 @@ drop_first_postings(HnswVacuum *vacuum, HnswNode node)
 		return false;
 	}
 
-	if (HnswItemBlock(index, item) != BufferGetBlockNumber(buf))
-		other = HnswReadItemPage(index, item, BUFFER_LOCK_EXCLUSIVE);
+	if (!lock_too(index, buf, item, &other))
+		return true;
 	postings = HnswGetPostings(index, BufferGetPage(other), item, &capacity);
 	if (postings == NULL)
 		AnnCorrupted(index->rel, HnswItemBlock(index, item), "Heap TIDs of a node are missing");
@@ -537,15 +563,15 @@ repair(HnswVacuum *vacuum)
  * Pass 4: free
  */
 
-/* Removes a dead element and its links. */
-static void
+/* Removes a dead element and its links; false if it is to be tried again. */
+static bool
 free_node(HnswVacuum *vacuum, HnswNode node)
 {
 	HnswIndex  *index = &vacuum->index;
 	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_EXCLUSIVE);
 	Size		size;
 	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
-	Buffer		other = buf;
+	Buffer		other;
 	HnswItem	item;
 	HnswLinks	links;
 	AnnEdit		edit;
@@ -553,12 +579,12 @@ free_node(HnswVacuum *vacuum, HnswNode node)
 	if (element == NULL || !(element->flags & HNSW_DEAD))
 	{
 		UnlockReleaseBuffer(buf);
-		return;
+		return true;
 	}
 
 	item = element->links;
-	if (HnswItemBlock(index, item) != BufferGetBlockNumber(buf))
-		other = HnswReadItemPage(index, item, BUFFER_LOCK_EXCLUSIVE);
+	if (!lock_too(index, buf, item, &other))
+		return false;
 	links = HnswGetLinks(index, BufferGetPage(other), item);
 	if (links == NULL || links->owner != node)
 		AnnCorrupted(index->rel, HnswItemBlock(index, item), "The links of a node are missing");
@@ -567,6 +593,7 @@ free_node(HnswVacuum *vacuum, HnswNode node)
 	delete_item(index, AnnEditPage(&edit, buf), node);
 	delete_item(index, AnnEditPage(&edit, other), item);
 	AnnEditCommit(&edit);
+	return true;
 }
 
 static void
@@ -580,7 +607,8 @@ free_page(HnswVacuum *vacuum, BlockNumber blkno)
 		HnswNode	node = HnswItemNumber(index, blkno, offset);
 
 		if (AnnVisitedHas(&vacuum->dead, node))
-			free_node(vacuum, node);
+			while (!free_node(vacuum, node))
+				CHECK_FOR_INTERRUPTS();
 	}
 
 	buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy, BUFFER_LOCK_SHARE);
