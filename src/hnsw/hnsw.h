@@ -182,9 +182,12 @@ extern bool HnswWriteList(HnswIndex *index, HnswItem links, HnswNode owner, int 
 extern int	HnswFindNeighbours(HnswPageGraph *graph, HnswSearch *search, int level, HnswNode self,
 							   HnswCandidate *candidates, int *n, HnswChoice *choices);
 
-/* Adds a value, given by its code, for a heap TID. */
+/*
+ * Adds a value, given by its code, for a heap TID.  unchanged: another version of
+ * the row has the same value, so it is likely to be found at once.
+ */
 extern void HnswInsert(HnswIndex *index, const AnnQuery *value, Size code_size,
-					   const ItemPointerData *tid);
+					   const ItemPointerData *tid, bool unchanged);
 
 /* Callbacks; hnsw_build.c, hnsw_insert.c, hnsw_scan.c, hnsw_vacuum.c, hnsw_check.c */
 extern const AnnScanMethods hnsw_scan_methods;

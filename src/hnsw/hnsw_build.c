@@ -276,7 +276,7 @@ hnsw_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 	{
 		if (!flushed)
 			flush(build);
-		HnswInsert(&state->index, &state->value, size, tid);
+		HnswInsert(&state->index, &state->value, size, tid, false);
 	}
 	return true;
 }

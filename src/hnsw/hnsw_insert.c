@@ -11,6 +11,18 @@
 #include "am/am_edit.h"
 #include "hnsw/hnsw.h"
 
+/* The beam that finds a value if it is there. */
+#define NARROW_BEAM 8
+
+/* What is being added. */
+typedef struct NewRow
+{
+	const AnnQuery *value;
+	Size		code_size;
+	const ItemPointerData *tid;
+	bool		unchanged;		/* another version of the row has the same value */
+} NewRow;
+
 /* The neighbours selected for a new node, by level. */
 typedef struct NewLists
 {
@@ -142,8 +154,7 @@ append_tid(HnswIndex *index, HnswNode node, HnswItem item, const ItemPointerData
  * the graph lock between marking a node dead and removing it.
  */
 static bool
-add_tid(HnswIndex *index, HnswNode node, const AnnQuery *value, Size code_size,
-		const ItemPointerData *tid)
+add_tid(HnswIndex *index, HnswNode node, const NewRow *row)
 {
 	HnswItem	full = HNSW_NO_ITEM;
 	int			capacity = 0;
@@ -155,8 +166,8 @@ add_tid(HnswIndex *index, HnswNode node, const AnnQuery *value, Size code_size,
 		HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
 		HnswItem	first;
 
-		if (element == NULL || (element->flags & HNSW_DEAD) || size != code_size ||
-			memcmp(element->code, value->code.bytes, size) != 0)
+		if (element == NULL || (element->flags & HNSW_DEAD) || size != row->code_size ||
+			memcmp(element->code, row->value->code.bytes, size) != 0)
 		{
 			UnlockReleaseBuffer(buf);
 			return false;
@@ -165,12 +176,12 @@ add_tid(HnswIndex *index, HnswNode node, const AnnQuery *value, Size code_size,
 		first = element->postings;
 		if (first == full)
 		{
-			prepend_postings(index, buf, node, first, postings_capacity(capacity), tid);
+			prepend_postings(index, buf, node, first, postings_capacity(capacity), row->tid);
 			return true;
 		}
 
 		UnlockReleaseBuffer(buf);
-		if (append_tid(index, node, first, tid, &capacity))
+		if (append_tid(index, node, first, row->tid, &capacity))
 			return true;
 		full = first;
 		CHECK_FOR_INTERRUPTS();
@@ -181,14 +192,13 @@ add_tid(HnswIndex *index, HnswNode node, const AnnQuery *value, Size code_size,
  * Adds the TID to a node equal to the value, if one of the candidates is.
  */
 static bool
-add_to_equal(HnswIndex *index, const HnswCandidate *candidates, int n, const AnnQuery *value,
-			 Size code_size, const ItemPointerData *tid)
+add_to_equal(HnswIndex *index, const HnswCandidate *candidates, int n, const NewRow *row)
 {
-	double		distance = AnnQueryDistance(value, value->code.bytes);
+	double		distance = AnnQueryDistance(row->value, row->value->code.bytes);
 
 	for (int i = 0; i < n; i++)
 		if (candidates[i].distance == distance &&
-			add_tid(index, candidates[i].node, value, code_size, tid))
+			add_tid(index, candidates[i].node, row))
 			return true;
 	return false;
 }
@@ -213,28 +223,27 @@ make_links(HnswIndex *index, const NewLists *lists)
 }
 
 static HnswElement
-make_element(int level, const AnnQuery *value, Size code_size, const ItemPointerData *tid)
+make_element(int level, const NewRow *row)
 {
-	HnswElement element = palloc0(HnswElementSize(code_size));
+	HnswElement element = palloc0(HnswElementSize(row->code_size));
 
 	element->kind = HNSW_ELEMENT;
 	element->level = level;
 	element->postings = HNSW_NO_ITEM;
-	element->tid = *tid;
-	memcpy(element->code, value->code.bytes, code_size);
+	element->tid = *row->tid;
+	memcpy(element->code, row->value->code.bytes, row->code_size);
 	return element;
 }
 
 /* Writes element and links, together on one page if that is possible at all. */
 static HnswNode
-write_node(HnswIndex *index, const NewLists *lists, const AnnQuery *value, Size code_size,
-		   const ItemPointerData *tid)
+write_node(HnswIndex *index, const NewLists *lists, const NewRow *row)
 {
-	Size		element_size = HnswElementSize(code_size);
+	Size		element_size = HnswElementSize(row->code_size);
 	Size		links_size = HnswLinksSize(index->m, lists->level);
 	Size		element_room = MAXALIGN(element_size) + sizeof(ItemIdData);
 	Size		links_room = MAXALIGN(links_size) + sizeof(ItemIdData);
-	HnswElement element = make_element(lists->level, value, code_size, tid);
+	HnswElement element = make_element(lists->level, row);
 	HnswLinks	links = make_links(index, lists);
 	HnswNode	node;
 	HnswItem	item;
@@ -353,14 +362,31 @@ link_back(HnswPageGraph *graph, const HnswChoice *neighbour, int level, HnswNode
 }
 
 /*
+ * Adds the TID to a node equal to the value, if a search with a narrow beam finds
+ * one: where there is one, it is what is found first.
+ */
+static bool
+find_equal(HnswIndex *index, HnswSearch *search, HnswCandidate nearest, int level,
+		   const NewRow *row)
+{
+	HnswCandidate found[NARROW_BEAM];
+	int			n;
+
+	HnswSearchDescend(search, &nearest, level, 0);
+	HnswSearchBegin(search, 0, &nearest, 1);
+	n = HnswSearchNext(search, NARROW_BEAM, found);
+	return add_to_equal(index, found, n, row);
+}
+
+/*
  * Adds the value as a node of a level, or to one that is equal.  The graph is
  * locked; returns false, having changed nothing, if the lock must be exclusive
  * and is not.
  */
 static bool
-insert(HnswIndex *index, const AnnQuery *value, Size code_size, const ItemPointerData *tid,
-	   NewLists *lists, bool exclusive)
+insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 {
+	const AnnQuery *value = row->value;
 	int			level = lists->level;
 	HnswNode	entry;
 	int			entry_level;
@@ -385,6 +411,8 @@ insert(HnswIndex *index, const AnnQuery *value, Size code_size, const ItemPointe
 		HnswPageGraphInit(&graph, index, true);
 		HnswSearchInit(&search, &graph.base, value);
 		n = HnswEvaluate(&graph.base, value, &entry, 1, candidates);
+		if (n > 0 && row->unchanged && find_equal(index, &search, candidates[0], entry_level, row))
+			return true;
 		if (n > 0)
 			HnswSearchDescend(&search, candidates, entry_level, top);
 		for (int l = top; n > 0 && l >= 0; l--)
@@ -393,7 +421,7 @@ insert(HnswIndex *index, const AnnQuery *value, Size code_size, const ItemPointe
 			lists->counts[l] = HnswFindNeighbours(&graph, &search, l, HNSW_NO_ITEM,
 												  candidates, &n, lists->choices[l]);
 		}
-		if (n > 0 && add_to_equal(index, candidates, n, value, code_size, tid))
+		if (n > 0 && add_to_equal(index, candidates, n, row))
 			return true;
 
 		/* Among the dead only, the node would be alone. */
@@ -401,7 +429,7 @@ insert(HnswIndex *index, const AnnQuery *value, Size code_size, const ItemPointe
 			return false;
 	}
 
-	new = write_node(index, lists, value, code_size, tid);
+	new = write_node(index, lists, row);
 	for (int l = Min(level, entry_level); l >= 0; l--)
 		for (int i = 0; i < lists->counts[l]; i++)
 			link_back(&graph, &lists->choices[l][i], l, new, value->code.bytes);
@@ -412,18 +440,20 @@ insert(HnswIndex *index, const AnnQuery *value, Size code_size, const ItemPointe
 }
 
 void
-HnswInsert(HnswIndex *index, const AnnQuery *value, Size code_size, const ItemPointerData *tid)
+HnswInsert(HnswIndex *index, const AnnQuery *value, Size code_size, const ItemPointerData *tid,
+		   bool unchanged)
 {
+	NewRow		row = {value, code_size, tid, unchanged};
 	NewLists	lists;
 
 	lists.level = HnswLevel(index->m, tid);
 
 	HnswLockGraph(index, false);
-	if (!insert(index, value, code_size, tid, &lists, false))
+	if (!insert(index, &row, &lists, false))
 	{
 		HnswUnlockGraph(index, false);
 		HnswLockGraph(index, true);
-		insert(index, value, code_size, tid, &lists, true);
+		insert(index, &row, &lists, true);
 		HnswUnlockGraph(index, true);
 		return;
 	}
@@ -452,7 +482,7 @@ hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation 
 	size = AnnSpaceEncode(&index.space, values[0], &value->code);
 	if (size > 0)
 	{
-		HnswInsert(&index, value, size, tid);
+		HnswInsert(&index, value, size, tid, unchanged);
 		HnswRememberTargets(&index);
 	}
 

@@ -303,8 +303,14 @@ mark_page(HnswVacuum *vacuum, BlockNumber blkno)
 
 	for (int i = 0; i < n; i++)
 	{
+		uint64		most = (uint64) index->nblocks * index->slots;
+
 		for (HnswItem item = postings[i]; item != HNSW_NO_ITEM; item = vacuum_postings(vacuum, item))
+		{
 			CHECK_FOR_INTERRUPTS();
+			if (most-- == 0)
+				AnnCorrupted(index->rel, blkno, "Heap TIDs of a node are in a circle");
+		}
 		while (drop_first_postings(vacuum, nodes[i]))
 			CHECK_FOR_INTERRUPTS();
 	}
