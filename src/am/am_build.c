@@ -56,6 +56,7 @@ typedef struct AnnBuildShared
 	/* Results, guarded by mutex; done is signalled whenever one is finished. */
 	slock_t		mutex;
 	int			finished;
+	bool		broken_hot_chain;
 	double		heap_tuples;
 	double		index_tuples;
 	ConditionVariable done;
@@ -200,12 +201,15 @@ participate(AnnBuild *build, ParallelTableScanDesc parallel_scan)
 }
 
 static void
-finish_participant(AnnBuildShared *shared, double heap_tuples, double index_tuples)
+finish_participant(AnnBuild *build, double heap_tuples)
 {
+	AnnBuildShared *shared = build->shared;
+
 	SpinLockAcquire(&shared->mutex);
 	shared->finished++;
+	shared->broken_hot_chain |= build->info->ii_BrokenHotChain;
 	shared->heap_tuples += heap_tuples;
-	shared->index_tuples += index_tuples;
+	shared->index_tuples += build->added;
 	SpinLockRelease(&shared->mutex);
 	ConditionVariableSignal(&shared->done);
 }
@@ -273,6 +277,7 @@ run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result,
 	pg_atomic_init_u64(&shared->added, 0);
 	SpinLockInit(&shared->mutex);
 	shared->finished = 0;
+	shared->broken_hot_chain = false;
 	shared->heap_tuples = 0;
 	shared->index_tuples = 0;
 	ConditionVariableInit(&shared->done);
@@ -303,8 +308,7 @@ run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result,
 	ereport(DEBUG1,
 			(errmsg_internal("using %d parallel workers", context->nworkers_launched)));
 
-	result->heap_tuples = participate(build, scan);
-	finish_participant(shared, result->heap_tuples, build->added);
+	finish_participant(build, participate(build, scan));
 
 	WaitForParallelWorkersToAttach(context);
 	ConditionVariablePrepareToSleep(&shared->done);
@@ -315,6 +319,7 @@ run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result,
 	}
 	ConditionVariableCancelSleep();
 
+	build->info->ii_BrokenHotChain = shared->broken_hot_chain;
 	result->heap_tuples = shared->heap_tuples;
 	result->index_tuples = shared->index_tuples;
 
@@ -353,13 +358,14 @@ AnnBuildRun(AnnBuild *build, double tuples, Size size, void (*finish) (AnnBuild 
 {
 	IndexBuildResult *result = palloc0(sizeof(IndexBuildResult));
 	int			workers = choose_workers(build);
+	Size		most = (Size) maintenance_work_mem * 1024;
 
 	build->methods = AnnFindMethod(build->index)->parallel;
-	size = Min(size, (Size) maintenance_work_mem * 1024);
 
+	/* Shared memory is taken at once, private memory when it is touched. */
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) tuples);
-	if (workers == 0 || !run_parallel(build, workers, size, result, finish))
-		run_serial(build, size, result, finish);
+	if (workers == 0 || !run_parallel(build, workers, Min(size, most), result, finish))
+		run_serial(build, most, result, finish);
 	return result;
 }
 
@@ -395,7 +401,7 @@ ann_build_worker_main(dsm_segment *seg, shm_toc *toc)
 	InstrStartParallelQuery();
 	heap_tuples = participate(&build, scan);
 	InstrEndParallelQuery(&buffer_usage[ParallelWorkerNumber], &wal_usage[ParallelWorkerNumber]);
-	finish_participant(shared, heap_tuples, build.added);
+	finish_participant(&build, heap_tuples);
 
 	dsm_detach(area);
 	index_close(build.index, index_lockmode);

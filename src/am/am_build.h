@@ -56,7 +56,8 @@ typedef struct AnnBuildMethods
 /*
  * Reads the table and adds its rows.  tuples is the number of rows expected
  * (see AnnBuildEstimateTuples) and size the memory wanted for them; the area
- * gets that much, but no more than maintenance_work_mem.  When this returns,
+ * has that much, or maintenance_work_mem, whichever is less; without workers
+ * the latter.  When this returns,
  * workers are gone, and finish has been called while the area was still there.
  */
 extern IndexBuildResult *AnnBuildRun(AnnBuild *build, double tuples, Size size,

@@ -50,17 +50,20 @@ ANN_FUNCTION(ann_check)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			heapid = IndexGetRelation(relid, true);
 	const AnnMethod *method;
+	Relation	heap;
 	Relation	index;
 	AnnCheck	check;
 
-	if (!OidIsValid(heapid))
+	if (!OidIsValid(heapid) || get_rel_relkind(relid) != RELKIND_INDEX)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation with OID %u is not an index", relid)));
+				 errmsg("relation with OID %u is not an index with storage", relid)));
 
 	if (pg_class_aclcheck(heapid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(heapid));
 
+	/* in the order everybody else takes them */
+	heap = table_open(heapid, AccessShareLock);
 	index = index_open(relid, AccessShareLock);
 	method = AnnFindMethod(index);
 	if (method == NULL)
@@ -82,5 +85,6 @@ ANN_FUNCTION(ann_check)
 		method->check(index, &check);
 
 	index_close(index, AccessShareLock);
+	table_close(heap, AccessShareLock);
 	PG_RETURN_NULL();
 }

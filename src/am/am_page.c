@@ -103,10 +103,9 @@ AnnExtend(Relation index, ForkNumber fork)
 }
 
 void
-AnnRecordFreeSpace(Relation index, BlockNumber blkno, Page page)
+AnnRecordFreeSpace(Relation index, BlockNumber blkno, Size room)
 {
-	RecordPageWithFreeSpace(index, blkno,
-							AnnPageIsUnused(page) ? ANN_PAGE_ROOM : PageGetExactFreeSpace(page));
+	RecordPageWithFreeSpace(index, blkno, room);
 }
 
 /*
@@ -128,7 +127,7 @@ try_page(Relation index, BlockNumber blkno, uint16 kind, Size size, Size *room)
 	}
 
 	AnnCheckPage(index, buf, kind);
-	*room = AnnPageIsUnused(page) ? ANN_PAGE_ROOM : PageGetExactFreeSpace(page);
+	*room = AnnPageRoom(page);
 	if (*room >= size)
 		return buf;
 
@@ -138,7 +137,7 @@ try_page(Relation index, BlockNumber blkno, uint16 kind, Size size, Size *room)
 
 /*
  * Like a heap insertion: the page used last, then what the free space map
- * proposes, then a new page.  The map may be wrong (it is not logged); what
+ * proposes, then the last page of all, then a new page.  The map may be wrong (it is not logged); what
  * the page says counts, and corrects it.  A page somebody else works on is
  * left to him, and a new one taken: that is how inserters drift apart.
  */
@@ -172,6 +171,8 @@ AnnAllocate(Relation index, uint16 kind, Size size, BlockNumber *target)
 		}
 	}
 
+	if (!BufferIsValid(buf) && *target == InvalidBlockNumber && nblocks - 1 > ANN_METAPAGE_BLKNO)
+		buf = try_page(index, nblocks - 1, kind, size, &room);
 	if (!BufferIsValid(buf))
 		buf = AnnExtend(index, MAIN_FORKNUM);
 

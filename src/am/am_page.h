@@ -95,13 +95,20 @@ extern Buffer AnnExtend(Relation index, ForkNumber fork);
 extern Buffer AnnAllocate(Relation index, uint16 kind, Size size, BlockNumber *target);
 
 /* Tells the free space map how much room a page has. */
-extern void AnnRecordFreeSpace(Relation index, BlockNumber blkno, Page page);
+extern void AnnRecordFreeSpace(Relation index, BlockNumber blkno, Size room);
 
 /* Was the page never written? */
 static inline bool
 AnnPageIsUnused(Page page)
 {
 	return PageIsNew(page);
+}
+
+/* How much room, line pointers included, a page has. */
+static inline Size
+AnnPageRoom(Page page)
+{
+	return AnnPageIsUnused(page) ? ANN_PAGE_ROOM : PageGetExactFreeSpace(page);
 }
 
 /* Raises the error for damage found at a place of an index. */

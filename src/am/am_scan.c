@@ -181,7 +181,7 @@ start(AnnScan *scan, IndexScanDesc desc)
 
 	key = &desc->orderByData[0];
 	scan->unordered = (key->sk_flags & SK_ISNULL) ||
-		!AnnQueryPrepare(&scan->query, &scan->space, key->sk_argument);
+		!AnnQueryPrepare(&scan->query, &scan->space, key->sk_argument, false);
 
 	if (scan->unordered)
 		scan->phase = PHASE_COLLECT;

@@ -119,13 +119,20 @@ extern void HnswWriteEntry(const HnswIndex *index, HnswNode entry, int level);
 extern void HnswLockGraph(const HnswIndex *index, bool exclusive);
 extern void HnswUnlockGraph(const HnswIndex *index, bool exclusive);
 
+/* Heap TIDs, in a palloc'd array that grows. */
+typedef struct HnswTids
+{
+	ItemPointerData *tids;
+	int			count;
+	int			capacity;
+} HnswTids;
+
 /*
- * The heap TIDs of a node in its postings, from the first on, into *tids, a
- * palloc'd array of *capacity that grows; returns how many, or -1 if VACUUM has
- * removed some postings meanwhile: then the element has others.  No lock is held.
+ * Reads the heap TIDs of a node in its postings, from the first on.  Returns
+ * HNSW_NO_ITEM, or the postings that are missing, because VACUUM has removed them
+ * meanwhile: then the element has others.  No lock is held.
  */
-extern int	HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first,
-						ItemPointerData **tids, int *capacity);
+extern HnswItem HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first, HnswTids *tids);
 
 /*
  * hnsw_graph_page.c
@@ -159,14 +166,15 @@ extern const void *HnswGetCode(HnswPageGraph *graph, HnswNode node, Size *size);
 extern void HnswTrimCodes(HnswPageGraph *graph);
 
 /*
- * Copies a list into out[HnswMaxNeighbours]; returns the number of neighbours,
- * 0 also if the links no longer are the owner's.
+ * Copies a list into out[HnswMaxNeighbours]; returns the number of neighbours, or
+ * -1 if there is no such list: the links no longer are the owner's.
  */
 extern int	HnswReadList(HnswIndex *index, HnswItem links, HnswNode owner, int level,
 						 HnswNode *out);
 
 /*
- * Replaces a list by another, unless somebody has changed it: then false.
+ * Replaces a list by another, unless somebody has changed it: then false.  If it
+ * is gone there is nothing to do.
  * expected and list are complete, HNSW_NO_ITEM in their free places.
  */
 extern bool HnswWriteList(HnswIndex *index, HnswItem links, HnswNode owner, int level,
@@ -183,11 +191,11 @@ extern int	HnswFindNeighbours(HnswPageGraph *graph, HnswSearch *search, int leve
 							   HnswCandidate *candidates, int *n, HnswChoice *choices);
 
 /*
- * Adds a value, given by its code, for a heap TID.  unchanged: another version of
+ * Adds a value, prepared as a query, for a heap TID.  unchanged: another version of
  * the row has the same value, so it is likely to be found at once.
  */
-extern void HnswInsert(HnswIndex *index, const AnnQuery *value, Size code_size,
-					   const ItemPointerData *tid, bool unchanged);
+extern void HnswInsert(HnswIndex *index, const AnnQuery *value, const ItemPointerData *tid,
+					   bool unchanged);
 
 /* Callbacks; hnsw_build.c, hnsw_insert.c, hnsw_scan.c, hnsw_vacuum.c, hnsw_check.c */
 extern const AnnScanMethods hnsw_scan_methods;

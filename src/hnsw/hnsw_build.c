@@ -226,7 +226,6 @@ hnsw_build_begin(AnnBuild *build)
 
 	HnswOpen(&state->index, build->index);
 	state->index.build_lock = HnswMemoryGraphLock(build->area);
-	state->value.space = &state->index.space;
 	HnswMemGraphInit(&state->graph, build->area, &state->index.space, &state->value,
 					 state->index.m, state->index.ef_construction);
 	build->state = state;
@@ -240,43 +239,46 @@ flush(AnnBuild *build)
 {
 	HnswBuildState *state = build->state;
 	bool	   *flushed = HnswMemoryFlushed(build->area);
+	bool		ours;
 
 	LWLockAcquire(HnswMemoryFlushLock(build->area), LW_EXCLUSIVE);
-	if (!*flushed)
+	ours = !*flushed;
+	if (ours)
 	{
+		write_graph(&state->index, build->area);
+		*flushed = true;
+	}
+	LWLockRelease(HnswMemoryFlushLock(build->area));
+
+	if (ours)
 		ereport(NOTICE,
 				(errmsg("hnsw graph no longer fits into maintenance_work_mem after %u tuples",
 						HnswMemCount(build->area)),
 				 errdetail("Building will take significantly more time."),
 				 errhint("Increase maintenance_work_mem to speed up builds.")));
-		write_graph(&state->index, build->area);
-		*flushed = true;
-	}
-	LWLockRelease(HnswMemoryFlushLock(build->area));
 }
 
 static bool
 hnsw_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 {
 	HnswBuildState *state = build->state;
-	Size		size = AnnSpaceEncode(&state->index.space, value, &state->value.code);
 	bool		flushed;
 	bool		added = false;
 
-	if (size == 0)
+	if (!AnnQueryPrepare(&state->value, &state->index.space, value, true))
 		return false;
 
 	LWLockAcquire(HnswMemoryFlushLock(build->area), LW_SHARED);
 	flushed = *HnswMemoryFlushed(build->area);
 	if (!flushed)
-		added = HnswMemInsert(&state->graph, size, tid);
+		added = HnswMemInsert(&state->graph, tid);
 	LWLockRelease(HnswMemoryFlushLock(build->area));
 
 	if (!added)
 	{
 		if (!flushed)
 			flush(build);
-		HnswInsert(&state->index, &state->value, size, tid, false);
+		HnswInsert(&state->index, &state->value, tid, false);
 	}
 	return true;
 }
@@ -325,6 +327,11 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 	AnnSpaceCreate(&space, rel);
 	HnswMakeMeta(&meta, &space, m, ef_construction);
 	HnswCreateMetaPage(rel, MAIN_FORKNUM, &meta);
+
+	/* What was cached is that of the index before a TRUNCATE. */
+	if (rel->rd_amcache != NULL)
+		pfree(rel->rd_amcache);
+	rel->rd_amcache = NULL;
 
 	build.heap = heap;
 	build.index = rel;

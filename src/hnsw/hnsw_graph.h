@@ -174,10 +174,10 @@ extern void HnswMemGraphInit(HnswMemGraph *graph, HnswMemory *memory, const AnnS
 							 const AnnQuery *query, int m, int ef_construction);
 
 /*
- * Adds graph->search.query, a code of so many bytes, for a heap TID; false,
- * having changed nothing, if memory is full.
+ * Adds graph->search.query for a heap TID; false, having changed nothing, if
+ * memory is full.
  */
-extern bool HnswMemInsert(HnswMemGraph *graph, Size code_size, const ItemPointerData *tid);
+extern bool HnswMemInsert(HnswMemGraph *graph, const ItemPointerData *tid);
 
 /* What the graph holds, for writing it to pages. */
 typedef struct HnswMemNodeInfo

@@ -390,11 +390,12 @@ link_back(HnswMemGraph *graph, HnswNode number)
  * Allocates a node of a level, with empty lists.  Nobody can see it yet.
  */
 static bool
-create_node(HnswMemGraph *graph, int level, Size code_size, const ItemPointerData *tid,
+create_node(HnswMemGraph *graph, int level, const ItemPointerData *tid,
 			HnswNode *number)
 {
 	HnswMemory *memory = graph->memory;
-	Size		size = node_size(memory->m, level, code_size);
+	const AnnQuery *query = graph->search.query;
+	Size		size = node_size(memory->m, level, query->size);
 	uint64		offset = allocate(memory, size, true, number);
 	MemNode    *node = (MemNode *) ((char *) memory + offset);
 
@@ -404,24 +405,24 @@ create_node(HnswMemGraph *graph, int level, Size code_size, const ItemPointerDat
 	memset(node, 0, size);
 	node->tid = *tid;
 	node->level = level;
-	node->code_size = code_size;
-	memcpy(get_code(node), graph->search.query->code.bytes, code_size);
+	node->code_size = query->size;
+	memcpy(get_code(node), query->code, query->size);
 	return true;
 }
 
 /* A node among candidates[n] that has the very code to be added. */
 static HnswNode
-find_equal(HnswMemGraph *graph, int n, Size code_size)
+find_equal(HnswMemGraph *graph, int n)
 {
 	const AnnQuery *query = graph->search.query;
-	double		distance = AnnQueryDistance(query, query->code.bytes);
+	double		distance = AnnQueryDistance(query, query->code);
 
 	for (int i = 0; i < n; i++)
 	{
 		MemNode    *node = get_node(graph->memory, graph->candidates[i].node);
 
-		if (graph->candidates[i].distance == distance && node->code_size == code_size &&
-			memcmp(get_code(node), query->code.bytes, code_size) == 0)
+		if (graph->candidates[i].distance == distance && node->code_size == query->size &&
+			memcmp(get_code(node), query->code, query->size) == 0)
 			return graph->candidates[i].node;
 	}
 	return HNSW_NO_ITEM;
@@ -429,7 +430,7 @@ find_equal(HnswMemGraph *graph, int n, Size code_size)
 
 /* The body of HnswMemInsert; the entry point is locked as it must be. */
 static bool
-insert(HnswMemGraph *graph, int level, Size code_size, const ItemPointerData *tid)
+insert(HnswMemGraph *graph, int level, const ItemPointerData *tid)
 {
 	HnswMemory *memory = graph->memory;
 	HnswSearch *search = &graph->search;
@@ -438,7 +439,7 @@ insert(HnswMemGraph *graph, int level, Size code_size, const ItemPointerData *ti
 	int			found;
 
 	if (memory->entry == HNSW_NO_ITEM)
-		return create_node(graph, level, code_size, tid, &number);
+		return create_node(graph, level, tid, &number);
 
 	mem_evaluate(&graph->base, search->query, &memory->entry, 1, &nearest);
 	HnswSearchDescend(search, &nearest, memory->entry_level, Min(level, memory->entry_level));
@@ -458,11 +459,11 @@ insert(HnswMemGraph *graph, int level, Size code_size, const ItemPointerData *ti
 		HnswSearchBegin(search, 0, &nearest, 1);
 	found = HnswSearchNext(search, graph->ef_construction, graph->candidates);
 
-	number = find_equal(graph, found, code_size);
+	number = find_equal(graph, found);
 	if (number != HNSW_NO_ITEM)
 		return add_posting(memory, number, tid);
 
-	if (!create_node(graph, level, code_size, tid, &number))
+	if (!create_node(graph, level, tid, &number))
 		return false;
 	select_neighbours(graph, get_list(memory, get_node(memory, number), 0), 0, found);
 
@@ -479,7 +480,7 @@ insert(HnswMemGraph *graph, int level, Size code_size, const ItemPointerData *ti
 }
 
 bool
-HnswMemInsert(HnswMemGraph *graph, Size code_size, const ItemPointerData *tid)
+HnswMemInsert(HnswMemGraph *graph, const ItemPointerData *tid)
 {
 	HnswMemory *memory = graph->memory;
 	int			level = HnswLevel(memory->m, tid);
@@ -494,7 +495,7 @@ HnswMemInsert(HnswMemGraph *graph, Size code_size, const ItemPointerData *tid)
 	}
 
 	count = memory->count;
-	done = insert(graph, level, code_size, tid);
+	done = insert(graph, level, tid);
 
 	/* Nobody else adds nodes if we hold the lock exclusively. */
 	if (done && level > memory->entry_level && memory->count > count)

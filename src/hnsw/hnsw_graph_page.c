@@ -187,8 +187,11 @@ page_evaluate(HnswGraph *base, const AnnQuery *query, const HnswNode *nodes, int
 static int
 page_neighbours(HnswGraph *base, const HnswCandidate *candidate, int level, HnswNode *out)
 {
-	return HnswReadList(((HnswPageGraph *) base)->index, candidate->links, candidate->node,
-						level, out);
+	int			n = HnswReadList(((HnswPageGraph *) base)->index, candidate->links,
+								 candidate->node, level, out);
+
+	/* A node that has gone leads nowhere. */
+	return Max(n, 0);
 }
 
 static const HnswGraphMethods page_methods = {
@@ -223,7 +226,7 @@ HnswReadList(HnswIndex *index, HnswItem links, HnswNode owner, int level, HnswNo
 	int			max = HnswMaxNeighbours(index->m, level);
 	Buffer		buf = HnswReadItemPage(index, links, BUFFER_LOCK_SHARE);
 	HnswNode   *list = get_list(index, buf, links, owner, level);
-	int			n = 0;
+	int			n = -1;
 
 	if (list != NULL)
 	{
@@ -247,7 +250,7 @@ HnswWriteList(HnswIndex *index, HnswItem links, HnswNode owner, int level,
 	if (current == NULL || memcmp(current, expected, size) != 0)
 	{
 		UnlockReleaseBuffer(buf);
-		return false;
+		return current == NULL;
 	}
 
 	offset = (char *) current - (char *) BufferGetPage(buf);

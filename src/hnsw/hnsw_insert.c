@@ -18,7 +18,6 @@
 typedef struct NewRow
 {
 	const AnnQuery *value;
-	Size		code_size;
 	const ItemPointerData *tid;
 	bool		unchanged;		/* another version of the row has the same value */
 } NewRow;
@@ -166,15 +165,15 @@ add_tid(HnswIndex *index, HnswNode node, const NewRow *row)
 		HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
 		HnswItem	first;
 
-		if (element == NULL || (element->flags & HNSW_DEAD) || size != row->code_size ||
-			memcmp(element->code, row->value->code.bytes, size) != 0)
+		if (element == NULL || (element->flags & HNSW_DEAD) || size != row->value->size ||
+			memcmp(element->code, row->value->code, size) != 0)
 		{
 			UnlockReleaseBuffer(buf);
 			return false;
 		}
 
 		first = element->postings;
-		if (first == full)
+		if (first == HNSW_NO_ITEM || first == full)
 		{
 			prepend_postings(index, buf, node, first, postings_capacity(capacity), row->tid);
 			return true;
@@ -194,7 +193,7 @@ add_tid(HnswIndex *index, HnswNode node, const NewRow *row)
 static bool
 add_to_equal(HnswIndex *index, const HnswCandidate *candidates, int n, const NewRow *row)
 {
-	double		distance = AnnQueryDistance(row->value, row->value->code.bytes);
+	double		distance = AnnQueryDistance(row->value, row->value->code);
 
 	for (int i = 0; i < n; i++)
 		if (candidates[i].distance == distance &&
@@ -225,13 +224,13 @@ make_links(HnswIndex *index, const NewLists *lists)
 static HnswElement
 make_element(int level, const NewRow *row)
 {
-	HnswElement element = palloc0(HnswElementSize(row->code_size));
+	HnswElement element = palloc0(HnswElementSize(row->value->size));
 
 	element->kind = HNSW_ELEMENT;
 	element->level = level;
 	element->postings = HNSW_NO_ITEM;
 	element->tid = *row->tid;
-	memcpy(element->code, row->value->code.bytes, row->code_size);
+	memcpy(element->code, row->value->code, row->value->size);
 	return element;
 }
 
@@ -239,7 +238,7 @@ make_element(int level, const NewRow *row)
 static HnswNode
 write_node(HnswIndex *index, const NewLists *lists, const NewRow *row)
 {
-	Size		element_size = HnswElementSize(row->code_size);
+	Size		element_size = HnswElementSize(row->value->size);
 	Size		links_size = HnswLinksSize(index->m, lists->level);
 	Size		element_room = MAXALIGN(element_size) + sizeof(ItemIdData);
 	Size		links_room = MAXALIGN(links_size) + sizeof(ItemIdData);
@@ -349,6 +348,8 @@ link_back(HnswPageGraph *graph, const HnswChoice *neighbour, int level, HnswNode
 		HnswTrimCodes(graph);
 		memset(expected, 0xFF, sizeof(expected));
 		n = HnswReadList(index, links, neighbour->node, level, expected);
+		if (n < 0)
+			return;
 		for (int i = 0; i < n; i++)
 			if (expected[i] == new)
 				return;
@@ -432,7 +433,7 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 	new = write_node(index, lists, row);
 	for (int l = Min(level, entry_level); l >= 0; l--)
 		for (int i = 0; i < lists->counts[l]; i++)
-			link_back(&graph, &lists->choices[l][i], l, new, value->code.bytes);
+			link_back(&graph, &lists->choices[l][i], l, new, value->code);
 
 	if (level > entry_level || lists->counts[0] == 0)
 		HnswWriteEntry(index, new, level);
@@ -440,10 +441,9 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 }
 
 void
-HnswInsert(HnswIndex *index, const AnnQuery *value, Size code_size, const ItemPointerData *tid,
-		   bool unchanged)
+HnswInsert(HnswIndex *index, const AnnQuery *value, const ItemPointerData *tid, bool unchanged)
 {
-	NewRow		row = {value, code_size, tid, unchanged};
+	NewRow		row = {value, tid, unchanged};
 	NewLists	lists;
 
 	lists.level = HnswLevel(index->m, tid);
@@ -467,8 +467,7 @@ hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation 
 	MemoryContext context;
 	MemoryContext oldcontext;
 	HnswIndex	index;
-	AnnQuery   *value;
-	Size		size;
+	AnnQuery	value;
 
 	if (isnull[0])
 		return false;
@@ -477,12 +476,9 @@ hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation 
 	oldcontext = MemoryContextSwitchTo(context);
 
 	HnswOpen(&index, rel);
-	value = palloc(sizeof(AnnQuery));
-	value->space = &index.space;
-	size = AnnSpaceEncode(&index.space, values[0], &value->code);
-	if (size > 0)
+	if (AnnQueryPrepare(&value, &index.space, values[0], true))
 	{
-		HnswInsert(&index, value, size, tid, unchanged);
+		HnswInsert(&index, &value, tid, unchanged);
 		HnswRememberTargets(&index);
 	}
 

@@ -174,6 +174,10 @@ HnswItemNumber(const HnswIndex *index, BlockNumber blkno, OffsetNumber offset)
 {
 	uint64		number = (uint64) blkno * index->slots + (offset - FirstOffsetNumber);
 
+	/* It would be taken for an item of the next page. */
+	if (offset - FirstOffsetNumber >= index->slots)
+		AnnCorrupted(index->rel, blkno, "The page has too many items");
+
 	if (number >= HNSW_NO_ITEM)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -282,38 +286,40 @@ HnswGetPostings(const HnswIndex *index, Page page, HnswItem item, int *capacity)
 	return postings;
 }
 
-int
-HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first, ItemPointerData **tids, int *capacity)
+HnswItem
+HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first, HnswTids *tids)
 {
 	uint64		most = (uint64) index->nblocks * index->slots;
-	int			n = 0;
+	HnswItem	item = first;
 
-	for (HnswItem item = first; item != HNSW_NO_ITEM;)
+	tids->count = 0;
+	while (item != HNSW_NO_ITEM)
 	{
 		Buffer		buf;
 		HnswPostings postings;
 		int			room;
 
 		CHECK_FOR_INTERRUPTS();
-		if (most-- == 0)
-			AnnCorrupted(index->rel, HnswItemBlock(index, first), "Heap TIDs of a node are in a circle");
 		buf = HnswReadItemPage(index, item, BUFFER_LOCK_SHARE);
 		postings = HnswGetPostings(index, BufferGetPage(buf), item, &room);
 		if (postings == NULL || postings->owner != node)
 		{
 			UnlockReleaseBuffer(buf);
-			return -1;
+			return item;
 		}
 
-		while (n + postings->count > *capacity)
+		if (most-- == 0 || tids->count > PG_INT32_MAX / 2 - postings->count)
+			AnnCorrupted(index->rel, HnswItemBlock(index, first), "Heap TIDs of a node are in a circle");
+
+		while (tids->count + postings->count > tids->capacity)
 		{
-			*capacity *= 2;
-			*tids = repalloc_huge(*tids, sizeof(ItemPointerData) * (Size) *capacity);
+			tids->capacity *= 2;
+			tids->tids = repalloc_huge(tids->tids, sizeof(ItemPointerData) * (Size) tids->capacity);
 		}
-		memcpy(*tids + n, postings->tids, sizeof(ItemPointerData) * postings->count);
-		n += postings->count;
+		memcpy(tids->tids + tids->count, postings->tids, sizeof(ItemPointerData) * postings->count);
+		tids->count += postings->count;
 		item = postings->next;
 		UnlockReleaseBuffer(buf);
 	}
-	return n;
+	return HNSW_NO_ITEM;
 }

@@ -6,6 +6,7 @@
 
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/float.h"
 #include "utils/rel.h"
 
 #include "hnsw/hnsw.h"
@@ -67,11 +68,9 @@ hnsw_scan_begin(AnnScan *scan)
 static void
 add_all_tids(AnnScan *scan, HnswIndex *index, HnswNode node, double distance)
 {
-	int			capacity = 64;
-	ItemPointerData *tids = palloc(sizeof(ItemPointerData) * capacity);
+	HnswTids	tids = {.tids = palloc(sizeof(ItemPointerData) * 64),.capacity = 64};
 	HnswItem	missing = HNSW_NO_ITEM;
 	ItemPointerData tid;
-	int			n;
 
 	do
 	{
@@ -81,25 +80,25 @@ add_all_tids(AnnScan *scan, HnswIndex *index, HnswNode node, double distance)
 		HnswItem	first = HNSW_NO_ITEM;
 
 		ItemPointerSetInvalid(&tid);
-		if (element != NULL && query_distance(scan, element->code) == distance)
+		/* overflow can make a distance NaN */
+		if (element != NULL && float8_eq(query_distance(scan, element->code), distance))
 		{
 			tid = element->tid;
 			first = element->postings;
 		}
 		UnlockReleaseBuffer(buf);
 
-		/* VACUUM removes first postings only, and not without a trace. */
+		/* VACUUM does not remove postings an element still names. */
 		if (first != HNSW_NO_ITEM && first == missing)
 			AnnCorrupted(index->rel, HnswItemBlock(index, first), "Heap TIDs of a node are missing");
-		n = HnswGetTids(index, node, first, &tids, &capacity);
-		missing = first;
-	} while (n < 0);
+		missing = HnswGetTids(index, node, first, &tids);
+	} while (missing != HNSW_NO_ITEM);
 
 	if (ItemPointerIsValid(&tid))
 		AnnScanAdd(scan, distance, &tid);
-	for (int i = 0; i < n; i++)
-		AnnScanAdd(scan, distance, &tids[i]);
-	pfree(tids);
+	for (int i = 0; i < tids.count; i++)
+		AnnScanAdd(scan, distance, &tids.tids[i]);
+	pfree(tids.tids);
 }
 
 static void

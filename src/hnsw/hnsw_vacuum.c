@@ -37,6 +37,8 @@ typedef struct HnswVacuum
 	HnswPageGraph graph;
 	HnswSearch	search;
 	AnnQuery	owner;
+	HnswChoice *choices;
+	AnnVisited	seen;
 } HnswVacuum;
 
 /*
@@ -71,12 +73,16 @@ is_dead_tid(HnswVacuum *vacuum, ItemPointer tid)
 	return ItemPointerIsValid(tid) && vacuum->callback(tid, vacuum->arg);
 }
 
-/* Removes an item; the numbers of others stay, and its own may be used again. */
+/*
+ * Removes an item from a page of an Edit.  The numbers of others stay, and its
+ * own may be used again.
+ */
 static void
 delete_item(HnswIndex *index, Page page, HnswItem item)
 {
 	PageIndexTupleDeleteNoCompact(page, HnswItemOffset(index, item));
 	PageSetHasFreeLinePointers(page);
+	AnnRecordFreeSpace(index->rel, HnswItemBlock(index, item), AnnPageRoom(page));
 }
 
 static void
@@ -299,6 +305,7 @@ mark_page(HnswVacuum *vacuum, BlockNumber blkno)
 		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy, BUFFER_LOCK_SHARE);
 	}
 	n = note_elements(vacuum, BufferGetPage(buf), blkno, nodes, postings);
+	AnnRecordFreeSpace(index->rel, blkno, AnnPageRoom(BufferGetPage(buf)));
 	UnlockReleaseBuffer(buf);
 
 	for (int i = 0; i < n; i++)
@@ -323,13 +330,13 @@ mark_page(HnswVacuum *vacuum, BlockNumber blkno)
 static BlockNumber
 mark(HnswVacuum *vacuum, BlockNumber blkno)
 {
-	while (blkno < vacuum->nblocks &&
-		   AnnVisitedMemory(&vacuum->dead) < (Size) maintenance_work_mem * 1024 / 4)
+	do
 	{
 		AnnVacuumDelayPoint();
 		mark_page(vacuum, blkno++);
 		MemoryContextReset(vacuum->page_context);
-	}
+	} while (blkno < vacuum->nblocks &&
+			 AnnVisitedMemory(&vacuum->dead) < (Size) maintenance_work_mem * 1024 / 4);
 	return blkno;
 }
 
@@ -455,12 +462,10 @@ repair_list(HnswVacuum *vacuum, HnswItem links, HnswNode owner, int level)
 {
 	HnswIndex  *index = &vacuum->index;
 	int			max = HnswMaxNeighbours(index->m, level);
-	HnswChoice *choices = palloc(sizeof(HnswChoice) * Max(index->ef_construction, (max + 1) * max));
+	HnswChoice *choices = vacuum->choices;
 	HnswNode	expected[2 * HNSW_MAX_M];
 	HnswNode	list[2 * HNSW_MAX_M];
-	AnnVisited	seen;
 
-	AnnVisitedInit(&seen, 1024);
 	do
 	{
 		HnswNode	others[2 * HNSW_MAX_M];
@@ -474,18 +479,23 @@ repair_list(HnswVacuum *vacuum, HnswItem links, HnswNode owner, int level)
 		code = HnswGetCode(&vacuum->graph, owner, &size);
 		if (code == NULL)
 			return;
-		memcpy(vacuum->owner.code.bytes, code, size);
+		/* a copy, for a search may make the graph forget codes */
+		vacuum->owner.code = memcpy(palloc(size), code, size);
+		vacuum->owner.size = size;
 
 		memset(expected, 0xFF, sizeof(expected));
 		count = HnswReadList(index, links, owner, level, expected);
 
-		AnnVisitedReset(&seen);
-		AnnVisitedAdd(&seen, owner);
-		n = add_choices(vacuum, expected, count, &seen, choices, 0);
+		if (count < 0)
+			return;
+
+		AnnVisitedReset(&vacuum->seen);
+		AnnVisitedAdd(&vacuum->seen, owner);
+		n = add_choices(vacuum, expected, count, &vacuum->seen, choices, 0);
 		for (int i = 0; i < count; i++)
 			if (AnnVisitedHas(&vacuum->dead, expected[i]))
 				n = add_choices(vacuum, others, read_dead_list(index, expected[i], level, others),
-								&seen, choices, n);
+								&vacuum->seen, choices, n);
 
 		n = HnswSelect(&index->space, choices, n, max);
 		if (n == 0)
@@ -546,12 +556,16 @@ static void
 repair(HnswVacuum *vacuum)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(vacuum->index.rel);
+	int			most = HnswMaxNeighbours(vacuum->index.m, 0);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw repair",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 
 	HnswPageGraphInit(&vacuum->graph, &vacuum->index, true);
 	HnswSearchInit(&vacuum->search, &vacuum->graph.base, &vacuum->owner);
+	AnnVisitedInit(&vacuum->seen, 1024);
+	vacuum->choices = palloc(sizeof(HnswChoice) *
+							 Max(vacuum->index.ef_construction, (most + 1) * most));
 	MemoryContextSwitchTo(vacuum->page_context);
 
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < nblocks; blkno++)
@@ -606,7 +620,6 @@ static void
 free_page(HnswVacuum *vacuum, BlockNumber blkno)
 {
 	HnswIndex  *index = &vacuum->index;
-	Buffer		buf;
 
 	for (OffsetNumber offset = FirstOffsetNumber; offset - FirstOffsetNumber < index->slots; offset++)
 	{
@@ -616,10 +629,6 @@ free_page(HnswVacuum *vacuum, BlockNumber blkno)
 			while (!free_node(vacuum, node))
 				CHECK_FOR_INTERRUPTS();
 	}
-
-	buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy, BUFFER_LOCK_SHARE);
-	AnnRecordFreeSpace(index->rel, blkno, BufferGetPage(buf));
-	UnlockReleaseBuffer(buf);
 }
 
 static void
@@ -656,28 +665,26 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	vacuum->highest = HNSW_NO_ITEM;
 	vacuum->highest_level = -1;
 	vacuum->owner.space = &vacuum->index.space;
-	AnnVisitedInit(&vacuum->dead, 1024);
-	AnnVisitedInit(&vacuum->dead_blocks, 1024);
 
 	while (next < vacuum->nblocks)
 	{
-		AnnVisitedReset(&vacuum->dead);
-		AnnVisitedReset(&vacuum->dead_blocks);
+		AnnVisitedInit(&vacuum->dead, 1024);
+		AnnVisitedInit(&vacuum->dead_blocks, 1024);
 
 		oldcontext = MemoryContextSwitchTo(vacuum->page_context);
 		next = mark(vacuum, next);
 		MemoryContextSwitchTo(oldcontext);
-		if (vacuum->dead.count == 0)
-			continue;
-
-		wait_for_inserts(vacuum);
-		repair(vacuum);
-		free_dead(vacuum);
+		if (vacuum->dead.count > 0)
+		{
+			wait_for_inserts(vacuum);
+			repair(vacuum);
+			free_dead(vacuum);
+		}
+		pfree(vacuum->dead.slots);
+		pfree(vacuum->dead_blocks.slots);
 	}
 
 	MemoryContextDelete(vacuum->page_context);
-	pfree(vacuum->dead.slots);
-	pfree(vacuum->dead_blocks.slots);
 	pfree(vacuum);
 	return stats;
 }

@@ -71,31 +71,33 @@ sparsevec_mismatch(int dim, int other)
 	AnnDimMismatch("sparsevec", dim, other);
 }
 
-static Size
-sparsevec_encode(Datum value, void *code)
+static void *
+sparsevec_encode(Datum value, bool stored, Size *size)
 {
 	SparseVector *v = DatumGetSparseVector(value);
-	Size		size = VARSIZE(v);
+	void	   *code;
 
-	if (v->nnz > SPARSEVEC_CODE_MAX_NNZ)
+	if (stored && v->nnz > SPARSEVEC_CODE_MAX_NNZ)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("sparsevec cannot have more than %d non-zero elements for hnsw index",
 						SPARSEVEC_CODE_MAX_NNZ)));
 
-	memcpy(code, v, size);
-	return size;
+	*size = VARSIZE(v);
+	code = palloc(*size);
+	memcpy(code, v, *size);
+	return code;
 }
 
-static Size
-sparsevec_cosine_encode(Datum value, void *code)
+static void *
+sparsevec_cosine_encode(Datum value, bool stored, Size *size)
 {
 	SparseVector *v = DatumGetSparseVector(value);
 
 	if (sparse_ip(v, v) == 0)
-		return 0;
+		return NULL;
 
-	return sparsevec_encode(value, code);
+	return sparsevec_encode(value, stored, size);
 }
 
 static bool
@@ -145,7 +147,6 @@ sparsevec_l1(int dim, const void *a, const void *b)
 }
 
 const AnnMetric ann_metric_sparsevec_l2 = {
-	.name = "sparsevec_l2",
 	.max_dim = SPARSEVEC_MAX_DIM,
 	.code_size = sparsevec_code_size,
 	.dimensions = sparsevec_dimensions,
@@ -156,7 +157,6 @@ const AnnMetric ann_metric_sparsevec_l2 = {
 };
 
 const AnnMetric ann_metric_sparsevec_ip = {
-	.name = "sparsevec_ip",
 	.max_dim = SPARSEVEC_MAX_DIM,
 	.code_size = sparsevec_code_size,
 	.dimensions = sparsevec_dimensions,
@@ -167,7 +167,6 @@ const AnnMetric ann_metric_sparsevec_ip = {
 };
 
 const AnnMetric ann_metric_sparsevec_cosine = {
-	.name = "sparsevec_cosine",
 	.max_dim = SPARSEVEC_MAX_DIM,
 	.code_size = sparsevec_code_size,
 	.dimensions = sparsevec_dimensions,
@@ -178,7 +177,6 @@ const AnnMetric ann_metric_sparsevec_cosine = {
 };
 
 const AnnMetric ann_metric_sparsevec_l1 = {
-	.name = "sparsevec_l1",
 	.max_dim = SPARSEVEC_MAX_DIM,
 	.code_size = sparsevec_code_size,
 	.dimensions = sparsevec_dimensions,
@@ -212,13 +210,16 @@ bit_mismatch(int dim, int other)
 			 errmsg("different bit lengths %d and %d", dim, other)));
 }
 
-static Size
-bit_encode(Datum value, void *code)
+static void *
+bit_encode(Datum value, bool stored, Size *size)
 {
 	VarBit	   *v = DatumGetVarBitP(value);
+	void	   *code;
 
-	memcpy(code, VARBITS(v), VARBITBYTES(v));
-	return VARBITBYTES(v);
+	*size = VARBITBYTES(v);
+	code = palloc(*size);
+	memcpy(code, VARBITS(v), *size);
+	return code;
 }
 
 static bool
@@ -244,7 +245,6 @@ bit_jaccard(int dim, const void *a, const void *b)
 }
 
 const AnnMetric ann_metric_bit_hamming = {
-	.name = "bit_hamming",
 	.max_dim = 64000,
 	.code_size = bit_code_size,
 	.dimensions = bit_dimensions,
@@ -255,7 +255,6 @@ const AnnMetric ann_metric_bit_hamming = {
 };
 
 const AnnMetric ann_metric_bit_jaccard = {
-	.name = "bit_jaccard",
 	.max_dim = 64000,
 	.code_size = bit_code_size,
 	.dimensions = bit_dimensions,

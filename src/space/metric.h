@@ -25,9 +25,6 @@
 
 typedef struct AnnMetric
 {
-	/* "vector_cosine", for messages and introspection */
-	const char *name;
-
 	/*
 	 * The most dimensions, and for sparsevec the most non-zero elements, of a
 	 * full-precision code.
@@ -42,11 +39,11 @@ typedef struct AnnMetric
 	void		(*mismatch) (int dim, int other);
 
 	/*
-	 * Writes the code of a detoasted value, at most ANN_MAX_CODE_SIZE bytes,
-	 * and returns its size; 0 if the value has no place in an index of this
-	 * metric (a zero vector has no cosine).
+	 * The code of a detoasted value, palloc'd, and its size; NULL if the value
+	 * has no place in an index of this metric (a zero vector has no cosine).
+	 * One that is to be stored must fit a page.
 	 */
-	Size		(*encode) (Datum value, void *code);
+	void	   *(*encode) (Datum value, bool stored, Size *size);
 
 	/* Is this, as found on disk, a code of so many dimensions? */
 	bool		(*valid) (int dim, const void *code, Size size);

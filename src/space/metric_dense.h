@@ -59,30 +59,35 @@ DENSE_NAME(mismatch) (int dim, int other)
 	AnnDimMismatch(DENSE_STRING(DENSE_PREFIX), dim, other);
 }
 
-static Size
-DENSE_NAME(encode) (Datum value, void *code)
+static void *
+DENSE_NAME(encode) (Datum value, bool stored, Size *size)
 {
 	DENSE_TYPE *v = DENSE_GET(value);
-	Size		size = DENSE_NAME(code_size) (v->dim);
+	void	   *code;
 
-	memcpy(code, v->x, size);
-	return size;
+	*size = DENSE_NAME(code_size) (v->dim);
+	code = palloc(*size);
+	memcpy(code, v->x, *size);
+	return code;
 }
 
-static Size
-DENSE_NAME(cosine_encode) (Datum value, void *code)
+static void *
+DENSE_NAME(cosine_encode) (Datum value, bool stored, Size *size)
 {
 	DENSE_TYPE *v = DENSE_GET(value);
-	Size		size = DENSE_NAME(code_size) (v->dim);
+	Size		elements = DENSE_NAME(code_size) (v->dim);
 	float		sumsq = DENSE_KERNEL(ip) (v->dim, v->x, v->x);
+	void	   *code;
 
 	/* The square of a tiny norm vanishes, like that of zero. */
 	if (sumsq == 0)
-		return 0;
+		return NULL;
 
-	memcpy(code, v->x, size);
-	memcpy((char *) code + size, &sumsq, sizeof(float));
-	return size + sizeof(float);
+	*size = elements + sizeof(float);
+	code = palloc(*size);
+	memcpy(code, v->x, elements);
+	memcpy((char *) code + elements, &sumsq, sizeof(float));
+	return code;
 }
 
 static bool
@@ -167,7 +172,6 @@ DENSE_NAME(l1) (int dim, const void *a, const void *b)
 }
 
 const AnnMetric DENSE_METRIC(DENSE_PREFIX, l2) = {
-	.name = DENSE_STRING(DENSE_PREFIX) "_l2",
 	.max_dim = DENSE_MAX_DIM,
 	.code_size = DENSE_NAME(code_size),
 	.dimensions = DENSE_NAME(dimensions),
@@ -179,7 +183,6 @@ const AnnMetric DENSE_METRIC(DENSE_PREFIX, l2) = {
 };
 
 const AnnMetric DENSE_METRIC(DENSE_PREFIX, ip) = {
-	.name = DENSE_STRING(DENSE_PREFIX) "_ip",
 	.max_dim = DENSE_MAX_DIM,
 	.code_size = DENSE_NAME(code_size),
 	.dimensions = DENSE_NAME(dimensions),
@@ -191,7 +194,6 @@ const AnnMetric DENSE_METRIC(DENSE_PREFIX, ip) = {
 };
 
 const AnnMetric DENSE_METRIC(DENSE_PREFIX, cosine) = {
-	.name = DENSE_STRING(DENSE_PREFIX) "_cosine",
 	.max_dim = DENSE_MAX_DIM,
 	.code_size = DENSE_NAME(cosine_code_size),
 	.dimensions = DENSE_NAME(dimensions),
@@ -203,7 +205,6 @@ const AnnMetric DENSE_METRIC(DENSE_PREFIX, cosine) = {
 };
 
 const AnnMetric DENSE_METRIC(DENSE_PREFIX, l1) = {
-	.name = DENSE_STRING(DENSE_PREFIX) "_l1",
 	.max_dim = DENSE_MAX_DIM,
 	.code_size = DENSE_NAME(code_size),
 	.dimensions = DENSE_NAME(dimensions),

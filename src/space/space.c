@@ -1,6 +1,6 @@
 /*
  * space.c
- *	  Opens the Space of an index, and turns values into codes and queries.
+ *	  Opens the Space of an index, and turns values into queries, which are codes.
  */
 #include "postgres.h"
 
@@ -47,26 +47,19 @@ AnnSpaceCreate(AnnSpace *space, Relation index)
 						space->metric->max_dim, method)));
 }
 
-Size
-AnnSpaceEncode(const AnnSpace *space, Datum value, AnnCode *code)
+bool
+AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value, bool stored)
 {
 	Datum		detoasted = PointerGetDatum(PG_DETOAST_DATUM(value));
 	int			dim = space->metric->dimensions(detoasted);
-	Size		size;
 
 	if (dim != space->dim)
 		space->metric->mismatch(dim, space->dim);
 
-	size = space->metric->encode(detoasted, code->bytes);
+	query->space = space;
+	query->code = space->metric->encode(detoasted, stored, &query->size);
 
 	if (DatumGetPointer(detoasted) != DatumGetPointer(value))
 		pfree(DatumGetPointer(detoasted));
-	return size;
-}
-
-bool
-AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value)
-{
-	query->space = space;
-	return AnnSpaceEncode(space, value, &query->code) > 0;
+	return query->code != NULL;
 }

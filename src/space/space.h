@@ -21,18 +21,12 @@ typedef struct AnnSpace
 	Size		code_size;
 } AnnSpace;
 
-/* A code being prepared or compared; big enough for any, and aligned. */
-typedef union AnnCode
-{
-	char		bytes[ANN_MAX_CODE_SIZE];
-	double		align;
-} AnnCode;
-
 typedef struct AnnQuery
 {
 	const AnnSpace *space;
 	/* At full precision, a query is compared as the code it would be. */
-	AnnCode		code;
+	const void *code;
+	Size		size;
 } AnnQuery;
 
 /*
@@ -45,23 +39,17 @@ extern void AnnSpaceCreate(AnnSpace *space, Relation index);
 extern void AnnSpaceOpen(AnnSpace *space, Relation index, int dim);
 
 /*
- * Code of a non-null value; returns its size, or 0 if the value is not to be
- * indexed.
+ * Makes a query of a non-null value, with its code in the current memory
+ * context.  False if it has no distance to anything (a zero vector under
+ * cosine).  A value that is going to be stored may be refused with an error.
  */
-extern Size AnnSpaceEncode(const AnnSpace *space, Datum value, AnnCode *code);
-
-/*
- * Prepares a query; false if it has no distance to anything (a zero vector
- * under cosine).
- */
-extern bool AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value);
+extern bool AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value, bool stored);
 
 /* Is this, as found on disk, a code of the space? */
 static inline bool
 AnnSpaceValid(const AnnSpace *space, const void *code, Size size)
 {
-	return (space->code_size == 0 || size >= space->code_size) &&
-		space->metric->valid(space->dim, code, size);
+	return space->metric->valid(space->dim, code, size);
 }
 
 /* Distance between two codes. */
@@ -90,13 +78,13 @@ AnnSpaceDistances(const AnnSpace *space, const void *a, const void *const *b, in
 static inline double
 AnnQueryDistance(const AnnQuery *query, const void *code)
 {
-	return AnnSpaceDistance(query->space, query->code.bytes, code);
+	return AnnSpaceDistance(query->space, query->code, code);
 }
 
 static inline void
 AnnQueryDistances(const AnnQuery *query, const void *const *codes, int n, double *out)
 {
-	AnnSpaceDistances(query->space, query->code.bytes, codes, n, out);
+	AnnSpaceDistances(query->space, query->code, codes, n, out);
 }
 
 #endif							/* ANN_SPACE_H */
