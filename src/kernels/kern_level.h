@@ -2,9 +2,10 @@
  * kern_level.h
  *	  Template: the table of kernels of one level (lib/simplehash.h style).
  *
- * The algorithms are written here, in kern_elem.h and in kern_bits.h, once
- * for all instruction sets; a kern_<level>.c holds only what an instruction
- * set looks like.  Before it includes this file, it defines
+ * The algorithms are written here and in the other templates (kern_elem.h,
+ * kern_bits.h, kern_code.h, kern_quant.h), once for all instruction sets; a
+ * kern_<level>.c holds only what an instruction set looks like.  Before it
+ * includes this file, it defines
  *
  *	  KERN_LEVEL		name of the level (avx2)
  *	  KERN_TARGET		function attribute that admits the instructions
@@ -12,15 +13,19 @@
  *	  KERN_GROUP		vectors a batch compares with the query side by side,
  *						as many as the registers allow
  *	  Vec				a register of KERN_LANES floats
- *	  vec_zero, vec_add, vec_sub, vec_abs
+ *	  vec_zero, vec_set1, vec_add, vec_sub, vec_mul, vec_min, vec_max, vec_abs
  *	  vec_fma			a * b + c
+ *	  vec_trunc			round towards zero; for small numbers
+ *	  vec_flip			negate the lanes whose bits are set
+ *	  vec_swap			exchange lanes whose numbers differ by the bit h
  *	  vec_sum			the sum of the lanes; the only horizontal one
  *	  load_f32, load_f16				read KERN_LANES elements as floats
  *	  load_some_f32, load_some_f16		read n < KERN_LANES elements and no
  *										further; the other lanes are zero
  *	  store_f32, store_f16				write KERN_LANES elements
+ *	  store_u8							write integers from 0 to 255 as bytes
  *
- * and what kern_bits.h asks for; it gets const AnnKernels
+ * and what kern_bits.h and kern_code.h ask for; it gets const AnnKernels
  * ann_kernels_<level>.
  *
  * All functions that take sums end in one loop (sums in kern_elem.h), so the
@@ -131,6 +136,11 @@ f32_to_f16(int n, const float *src, AnnHalf *dst)
 #define BITS_NAME(name) name
 #include "kernels/kern_bits.h"
 
+#define CODE_NAME(name) name
+#include "kernels/kern_code.h"
+
+#include "kernels/kern_quant.h"
+
 #define KERN_STRING_(x) #x
 #define KERN_STRING(x) KERN_STRING_(x)
 
@@ -157,5 +167,15 @@ const AnnKernels KERN_CONCAT(ann_kernels, KERN_LEVEL) =
 	.f32_to_f16 = f32_to_f16,
 
 	.hamming = hamming,
-	.jaccard = jaccard
+	.jaccard = jaccard,
+
+	.max_abs = max_abs,
+
+	.code_encode = code_encode,
+	.code_levels = code_levels,
+	.code_dots = code_dots,
+
+	.flip_signs = flip_signs,
+	.hadamard = hadamard,
+	.rotate_pairs = rotate_pairs
 };

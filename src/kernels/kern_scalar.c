@@ -18,6 +18,7 @@
 
 typedef float Vec;
 typedef uint64 Bits;
+typedef int32 Ints;
 
 static inline Vec
 vec_zero(void)
@@ -35,6 +36,30 @@ static inline Vec
 vec_sub(Vec a, Vec b)
 {
 	return a - b;
+}
+
+static inline Vec
+vec_set1(float x)
+{
+	return x;
+}
+
+static inline Vec
+vec_mul(Vec a, Vec b)
+{
+	return a * b;
+}
+
+static inline Vec
+vec_min(Vec a, Vec b)
+{
+	return a < b ? a : b;
+}
+
+static inline Vec
+vec_max(Vec a, Vec b)
+{
+	return a > b ? a : b;
 }
 
 static inline Vec
@@ -71,6 +96,25 @@ float_from_bits(uint32 bits)
 
 	memcpy(&x, &bits, sizeof(x));
 	return x;
+}
+
+static inline Vec
+vec_trunc(Vec a)
+{
+	return (int32) a;
+}
+
+static inline Vec
+vec_flip(Vec a, uint64 lanes)
+{
+	return float_from_bits(float_bits(a) ^ (uint32) lanes << 31);
+}
+
+/* There is no other lane. */
+static inline Vec
+vec_swap(Vec a, int h)
+{
+	return a;
 }
 
 static inline Vec
@@ -145,6 +189,12 @@ store_f16(AnnHalf *p, Vec v)
 	}
 }
 
+static inline void
+store_u8(uint8 *p, Vec v)
+{
+	*p = (uint8) v;
+}
+
 static inline Bits
 bits_zero(void)
 {
@@ -188,6 +238,12 @@ bits_or(Bits a, Bits b)
 }
 
 static inline Bits
+bits_shl(Bits a, int n)
+{
+	return a << n;
+}
+
+static inline Bits
 bits_count(Bits acc, Bits v)
 {
 	/* Sums of neighbouring bits, pairs and nibbles; then of all bytes. */
@@ -202,6 +258,40 @@ static inline uint64
 bits_total(Bits acc)
 {
 	return acc;
+}
+
+static inline Bits
+code_part(int part, const uint8 *block, int r)
+{
+	Bits		mask = UINT64CONST(0x0101010101010101) * (0xFF >> (8 - part));
+
+	return (bits_load(block + r % part * sizeof(Bits)) >> (part * (r / part))) & mask;
+}
+
+static inline Ints
+ints_zero(void)
+{
+	return 0;
+}
+
+static inline Ints
+ints_dot(Ints acc, Bits levels, Bits query)
+{
+	uint8		a[sizeof(Bits)];
+	int8		b[sizeof(Bits)];
+	int			i;
+
+	memcpy(a, &levels, sizeof(a));
+	memcpy(b, &query, sizeof(b));
+	for (i = 0; i < (int) sizeof(Bits); i++)
+		acc += a[i] * b[i];
+	return acc;
+}
+
+static inline void
+ints_store(int32 *out, const Ints *acc)
+{
+	memcpy(out, acc, 4 * sizeof(Ints));
 }
 
 #include "kernels/kern_level.h"

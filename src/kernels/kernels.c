@@ -82,6 +82,14 @@ have_avx512_vpopcntdq(void)
 	return have_avx512() && x86_has(wanted, XCR0_AVX512);
 }
 
+static bool
+have_avx512_vnni(void)
+{
+	X86Features wanted = {.leaf7_ecx = bit_AVX512VNNI};
+
+	return have_avx512() && x86_has(wanted, XCR0_AVX512);
+}
+
 #endif							/* __x86_64__ */
 
 static bool
@@ -103,6 +111,7 @@ static const struct
 	{ANN_SIMD_AVX2, &ann_kernels_avx2, have_avx2},
 	{ANN_SIMD_AVX512, &ann_kernels_avx512, have_avx512},
 	{ANN_SIMD_AVX512, &ann_kernels_avx512_vpopcntdq, have_avx512_vpopcntdq},
+	{ANN_SIMD_AVX512, &ann_kernels_avx512_vnni, have_avx512_vnni},
 #elif defined(__aarch64__)
 	{ANN_SIMD_NEON, &ann_kernels_neon, have_always},
 #endif

@@ -18,12 +18,29 @@
  *	 form; l2sq, l1 and ip are symmetric in their arguments, to the bit; and
  *	 the three sums of cosine equal ip(a,b), ip(a,a) and ip(b,b) to the bit
  *	 (the order of results by an index must be the order by the operator).
+ * - Levels, dot products of codes, and the steps of a rotation are the same
+ *	 to the bit at every level (indexes outlive the machine).
  */
 #ifndef ANN_KERNELS_H
 #define ANN_KERNELS_H
 
 /* An IEEE 754 binary16 number, as bits. */
 typedef uint16 AnnHalf;
+
+/*
+ * The dimensions of codes, and of what is rotated, come in blocks: where it
+ * says "blocks", a number of dimensions is a multiple of this.
+ */
+#define ANN_CODE_BLOCK 64
+
+/* What code_encode writes; xhat is the levels less their mean possible value. */
+typedef struct AnnCoded
+{
+	uint8	   *code;			/* dim / 8 * bits bytes of the caller's */
+	float		with_x;			/* x . xhat */
+	float		with_y;			/* y . xhat */
+	float		with_self;		/* xhat . xhat */
+} AnnCoded;
 
 typedef struct AnnKernels
 {
@@ -59,6 +76,42 @@ typedef struct AnnKernels
 	/* Bits: popcount(a ^ b); and popcounts of a & b and of a | b. */
 	uint64		(*hamming) (int nbytes, const uint8 *a, const uint8 *b);
 	void		(*jaccard) (int nbytes, const uint8 *a, const uint8 *b, uint64 *both, uint64 *either);
+
+	/* The greatest absolute value; 0 of no dimensions. */
+	float		(*max_abs) (int dim, const float *x);
+
+	/*
+	 * Codes of 1 to 8 bits per dimension; dim in blocks.  kern_code.h has the
+	 * layout.
+	 *
+	 * code_encode: level[i] = x[i] * inv_step + 2^(bits - 1) in floats,
+	 * rounded down, and the nearest possible where that is out of range.
+	 *
+	 * code_levels: levels[i] = level of dimension i.
+	 *
+	 * code_dots: out[i] = sum over dimensions of query * level of codes[i].
+	 * No query[j] * (2^bits - 1) may exceed 16383 in magnitude.
+	 */
+	void		(*code_encode) (int bits, int dim, const float *x, const float *y,
+								float inv_step, AnnCoded *coded);
+	void		(*code_levels) (int bits, int dim, const uint8 *code, uint8 *levels);
+	void		(*code_dots) (int bits, int dim, const int8 *query, const uint8 *const *codes,
+							  int n, int32 *out);
+
+	/*
+	 * Steps of a rotation, in place; n in blocks.
+	 *
+	 * flip_signs: x[i] *= scale, negated if bit i % 64 of signs[i / 64] is
+	 * set.
+	 *
+	 * hadamard: x = H x, not normalized; n is a power of two.
+	 *
+	 * rotate_pairs: (x[i], y[i]) = (x[i] + y[i], x[i] - y[i]) / sqrt(2); here
+	 * n may end with half a block.
+	 */
+	void		(*flip_signs) (int n, const uint64 *signs, float scale, float *x);
+	void		(*hadamard) (int n, float *x);
+	void		(*rotate_pairs) (int n, float *x, float *y);
 } AnnKernels;
 
 /* The levels, in ascending order; a machine knows one family of them. */
@@ -80,6 +133,7 @@ extern const AnnKernels ann_kernels_scalar;
 extern const AnnKernels ann_kernels_avx2;
 extern const AnnKernels ann_kernels_avx512;
 extern const AnnKernels ann_kernels_avx512_vpopcntdq;	/* for CPUs that have it */
+extern const AnnKernels ann_kernels_avx512_vnni;	/* for CPUs that have it */
 #elif defined(__aarch64__)
 extern const AnnKernels ann_kernels_neon;
 #endif

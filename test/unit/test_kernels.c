@@ -10,13 +10,9 @@
 
 #include <float.h>
 #include <math.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "kernels/kernels.h"
-
-/* The server's printf is not linked. */
-#undef printf
+#include "unit.h"
 
 #define MAX_DIM		16000
 #define MAX_BATCH	9
@@ -55,12 +51,6 @@ typedef enum Place
 	NUM_PLACES
 } Place;
 
-typedef struct Buffer
-{
-	char	   *start;
-	char	   *end;
-} Buffer;
-
 typedef struct Table
 {
 	const char *name;
@@ -89,9 +79,6 @@ static Buffer batch_buffers[MAX_BATCH];
 static float values_a[MAX_DIM];
 static float values_b[MAX_DIM];
 
-static int	tests_run = 0;
-static bool all_ok = true;
-
 /* The i'th dimension tested, or -1: 0 to 70, then those in dims. */
 static int
 nth_dim(int i)
@@ -99,22 +86,6 @@ nth_dim(int i)
 	if (i <= 70)
 		return i;
 	return i - 71 < (int) lengthof(dims) ? dims[i - 71] : -1;
-}
-
-static uint32
-random_bits(void)
-{
-	static uint64 state = UINT64CONST(0x9E3779B97F4A7C15);
-
-	state = state * UINT64CONST(6364136223846793005) + UINT64CONST(1442695040888963407);
-	return state >> 32;
-}
-
-/* In [-1, 1]. */
-static double
-random_unit(void)
-{
-	return random_bits() / 2147483647.5 - 1.0;
 }
 
 static bool
@@ -126,24 +97,6 @@ same_bits(float x, float y)
 /*
  * Buffers
  */
-
-static void
-make_buffer(Buffer *buffer)
-{
-	size_t		page = sysconf(_SC_PAGESIZE);
-	size_t		size = (MAX_DIM * sizeof(float) / page + 2) * page;
-	char	   *p = mmap(NULL, size + 2 * page, PROT_NONE,
-						 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED ||
-		mprotect(p + page, size, PROT_READ | PROT_WRITE) != 0)
-	{
-		printf("Bail out! no memory\n");
-		exit(1);
-	}
-	buffer->start = p + page;
-	buffer->end = p + page + size;
-}
 
 static void *
 place_array(const Buffer *buffer, Place place, size_t elem_size, int n)
@@ -716,13 +669,6 @@ test_select(void)
 		!(ann_simd_supported(ANN_SIMD_AVX2) && ann_simd_supported(ANN_SIMD_NEON));
 }
 
-static void
-report(bool ok, const char *table, const char *test)
-{
-	printf("%s %d - %s %s\n", ok ? "ok" : "not ok", ++tests_run, table, test);
-	all_ok = all_ok && ok;
-}
-
 static const Test tests[] = {
 	{"l2sq_f32", test_distance, L2SQ, F32},
 	{"ip_f32", test_distance, IP, F32},
@@ -777,10 +723,10 @@ main(void)
 	int			i;
 
 	make_half_values();
-	make_buffer(&buffer_a);
-	make_buffer(&buffer_b);
+	make_buffer(&buffer_a, MAX_DIM * sizeof(float));
+	make_buffer(&buffer_b, MAX_DIM * sizeof(float));
 	for (i = 0; i < MAX_BATCH; i++)
-		make_buffer(&batch_buffers[i]);
+		make_buffer(&batch_buffers[i], MAX_DIM * sizeof(float));
 
 	for (i = 0; i < (int) lengthof(tables); i++)
 		run_tests(&tables[i], 0);

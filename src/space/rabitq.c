@@ -1,0 +1,237 @@
+/*
+ * rabitq.c
+ *	  RaBitQ: vectors as codes of 1 to 8 bits per dimension.
+ *
+ * Owns the numbers; the layout of codes belongs to the kernels.  Knows neither
+ * PostgreSQL beyond c.h nor where codes and factors are stored.
+ */
+#include "c.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "kernels/kernels.h"
+#include "space/rabitq.h"
+
+/* Digits of a query are to this base, and from -64 to 63 but for the highest. */
+#define DIGIT_BITS	7
+
+/* The most codes compared in one call of the kernel. */
+#define MAX_DOTS	64
+
+/* Half the width of a bound, in standard deviations. */
+#define DEVIATIONS	3.0
+
+/* The mean of the possible levels. */
+static double
+mean_level(int bits)
+{
+	return ((1 << bits) - 1) / 2.0;
+}
+
+/*
+ * The distance between two points of the grid for a residual.
+ *
+ * The elements of a rotated vector are nearly normal.  Each number of bits has
+ * a step that loses least of normal numbers; the last bits have to see to it
+ * that what the grid does not reach costs no more than what it rounds.
+ */
+static float
+grid_step(int dim, int bits, const float *r, float norm)
+{
+	static const float best_step[] = {1.0f, 0.9957f, 0.5860f, 0.3352f, 0.1881f, 0.1041f, 0.0569f};
+
+	if (bits <= (int) lengthof(best_step))
+		return best_step[bits - 1] * norm / sqrtf(dim);
+	return ann_kernels.max_abs(dim, r) / (1 << (bits - 1));
+}
+
+void
+AnnRabitqEncode(int dim, int bits, const float *r, const float *centre,
+				uint8 *code, AnnRabitqFactors *factors)
+{
+	AnnCoded	coded = {.code = code};
+	double		norm2 = ann_kernels.ip_f32(dim, r, r);
+	float		step = grid_step(dim, bits, r, sqrt(norm2));
+	double		loss;
+
+	ann_kernels.code_encode(bits, dim, r, centre != NULL ? centre : r,
+							norm2 > 0.0 ? 1.0f / step : 0.0f, &coded);
+
+	memset(factors, 0, sizeof(*factors));
+	if (norm2 == 0.0)
+		return;
+
+	factors->scale = norm2 / coded.with_x;
+	factors->add = norm2;
+	if (centre != NULL)
+		factors->add = norm2 + 2.0 * factors->scale * coded.with_y;
+	factors->norm = sqrt(norm2);
+
+	/* 1 / cos^2(r, xhat) - 1; rounding may take it below zero. */
+	loss = norm2 * coded.with_self / ((double) coded.with_x * coded.with_x) - 1.0;
+	factors->error = sqrt(norm2 * Max(loss, 0.0) / (dim - 1));
+}
+
+void
+AnnRabitqDecode(int dim, int bits, const uint8 *code, float scale, float *r)
+{
+	float		mean = mean_level(bits);
+	uint8		levels[ANN_CODE_BLOCK];
+	int			i;
+	int			j;
+
+	for (i = 0; i < dim; i += ANN_CODE_BLOCK)
+	{
+		ann_kernels.code_levels(bits, ANN_CODE_BLOCK, code + AnnRabitqCodeSize(i, bits), levels);
+		for (j = 0; j < ANN_CODE_BLOCK; j++)
+			r[i + j] = scale * (levels[j] - mean);
+	}
+}
+
+/*
+ * Sets a block of the query, starting at dimension i, to integers in [-8191,
+ * 8191], or [-127, 127] if it has one digit.  Returns their sum.
+ */
+static int32
+set_block(AnnRabitqQuery *query, int i, const int16 *values)
+{
+	int8		low[ANN_CODE_BLOCK];
+	int8		high[ANN_CODE_BLOCK];
+	int32		sum = 0;
+	int			j;
+
+	for (j = 0; j < ANN_CODE_BLOCK; j++)
+		sum += values[j];
+
+	for (j = 0; j < ANN_CODE_BLOCK; j++)
+	{
+		high[j] = (values[j] + (1 << (DIGIT_BITS - 1))) >> DIGIT_BITS;
+		low[j] = query->digits == 1 ? values[j] : values[j] - high[j] * (1 << DIGIT_BITS);
+	}
+	memcpy(query->digit + i, low, sizeof(low));
+	if (query->digits == 2)
+		memcpy(query->digit + query->dim + i, high, sizeof(high));
+	return sum;
+}
+
+void
+AnnRabitqPrepare(AnnRabitqQuery *query, int dim, int bits, const float *q)
+{
+	float		max = ann_kernels.max_abs(dim, q);
+	int			limit;
+	float		inv_step;
+	int16		values[ANN_CODE_BLOCK];
+	int64		sum = 0;
+	int			i;
+	int			j;
+
+	/*
+	 * One digit makes an error of about 2 bits less than that of 4-bit codes.
+	 * Two digits stay 64 * 128 below, for the highest to be at most 63: the
+	 * kernel could not add up more with 8-bit codes.
+	 */
+	query->dim = dim;
+	query->bits = bits;
+	query->digits = bits <= 4 ? 1 : 2;
+	limit = query->digits == 1 ? 127 : 8127;
+	query->step = max / limit;
+	inv_step = Min(limit / max, FLT_MAX);
+
+	for (i = 0; i < dim; i += ANN_CODE_BLOCK)
+	{
+		/* Round to nearest; conversion truncates, so keep it positive. */
+		for (j = 0; j < ANN_CODE_BLOCK; j++)
+			values[j] = (int) (q[i + j] * inv_step + (limit + 0.5f)) - limit;
+		sum += set_block(query, i, values);
+	}
+	query->offset = mean_level(bits) * sum;
+}
+
+void
+AnnRabitqPrepareCode(AnnRabitqQuery *query, int dim, int bits, const uint8 *code, float scale)
+{
+	int			max = (1 << bits) - 1;
+	uint8		levels[ANN_CODE_BLOCK];
+	int16		values[ANN_CODE_BLOCK];
+	int64		sum = 0;
+	int			i;
+	int			j;
+
+	/* xhat counts in halves. */
+	query->dim = dim;
+	query->bits = bits;
+	query->digits = bits <= 7 ? 1 : 2;
+	query->step = scale / 2;
+
+	for (i = 0; i < dim; i += ANN_CODE_BLOCK)
+	{
+		ann_kernels.code_levels(bits, ANN_CODE_BLOCK, code + AnnRabitqCodeSize(i, bits), levels);
+		for (j = 0; j < ANN_CODE_BLOCK; j++)
+			values[j] = 2 * levels[j] - max;
+		sum += set_block(query, i, values);
+	}
+	query->offset = mean_level(bits) * sum;
+}
+
+void
+AnnRabitqDots(const AnnRabitqQuery *query, const uint8 *const *codes, int n, float *dots)
+{
+	int32		low[MAX_DOTS];
+	int32		high[MAX_DOTS];
+	int			i;
+	int			j;
+
+	for (i = 0; i < n; i += MAX_DOTS)
+	{
+		int			m = Min(n - i, MAX_DOTS);
+
+		ann_kernels.code_dots(query->bits, query->dim, query->digit, codes + i, m, low);
+		for (j = 0; j < m; j++)
+			dots[i + j] = query->step * (low[j] - query->offset);
+
+		if (query->digits == 1)
+			continue;
+		ann_kernels.code_dots(query->bits, query->dim, query->digit + query->dim,
+							  codes + i, m, high);
+		for (j = 0; j < m; j++)
+			dots[i + j] += query->step * (1 << DIGIT_BITS) * high[j];
+	}
+}
+
+AnnRabitqRange
+AnnRabitqBounds(const AnnRabitqQuery *query, const AnnRabitqFactors *factors,
+				double base, double estimate)
+{
+	double		norm = factors->norm;
+	double		error = factors->error;
+	double		product = sqrt(base) * norm;
+	double		rounding;
+	double		lowest = 0.0;
+	double		highest = 0.0;
+	AnnRabitqRange range;
+
+	if (product > 0.0)
+	{
+		/*
+		 * By how much the cosine between q - c and r is misjudged depends on
+		 * that cosine: e * sqrt(1 - cos^2) at most.  So the true one is
+		 * between the solutions of (cos - estimate)^2 = e^2 (1 - cos^2), as
+		 * in Wilson's interval for a proportion.
+		 */
+		double		cosine = (base + norm * norm - estimate) / (2.0 * product);
+		double		e = DEVIATIONS * error / norm;
+		double		width = e * sqrt(Max(1.0 + e * e - cosine * cosine, 0.0));
+
+		lowest = Min(Max((cosine - width) / (1.0 + e * e), -1.0), 1.0);
+		highest = Min(Max((cosine + width) / (1.0 + e * e), -1.0), 1.0);
+	}
+
+	/* The query is uniformly off by half a step; xhat is as long as decoded. */
+	rounding = 2.0 * DEVIATIONS * query->step / sqrt(12.0) *
+		sqrt(norm * norm + (query->dim - 1) * error * error);
+
+	range.lower = base + norm * norm - 2.0 * product * highest - rounding;
+	range.upper = base + norm * norm - 2.0 * product * lowest + rounding;
+	return range;
+}

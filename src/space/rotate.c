@@ -1,0 +1,82 @@
+/*
+ * rotate.c
+ *	  A random rotation that is a seed, not a matrix.
+ *
+ * Knows neither PostgreSQL beyond c.h nor what is done with rotated vectors.
+ */
+#include "c.h"
+
+#include <math.h>
+
+#include "kernels/kernels.h"
+#include "space/rotate.h"
+
+#define ROUNDS		4
+
+/* Elements are at most this, in magnitude. */
+#define MAX_ELEMENT 0x1p55f
+
+/* The finalizer of SplitMix64. */
+static uint64
+mix(uint64 x)
+{
+	x = (x ^ (x >> 30)) * UINT64CONST(0xBF58476D1CE4E5B9);
+	x = (x ^ (x >> 27)) * UINT64CONST(0x94D049BB133111EB);
+	return x ^ (x >> 31);
+}
+
+/* Draws n random words; the state is advanced. */
+static void
+random_words(uint64 *state, int n, uint64 *words)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		*state += UINT64CONST(0x9E3779B97F4A7C15);
+		words[i] = mix(*state);
+	}
+}
+
+void
+AnnRotate(int dim, uint64 seed, const float *x, float *out)
+{
+	int			padded = AnnRotatedDim(dim);
+	uint64		signs[ANN_ROTATE_MAX_DIM / 64];
+	uint64		state = mix(seed);
+	int			power = 64;
+	int			rest;
+	int			round;
+	int			i;
+
+	for (i = 0; i < dim; i++)
+	{
+		float		v = x[i] < MAX_ELEMENT ? x[i] : MAX_ELEMENT;
+
+		out[i] = v > -MAX_ELEMENT ? v : -MAX_ELEMENT;
+	}
+	memset(out + dim, 0, (padded - dim) * sizeof(float));
+
+	while (power <= padded / 2)
+		power *= 2;
+	rest = padded - power;
+
+	for (round = 0; round < ROUNDS; round++)
+	{
+		/* Alternate between the leading and the trailing dimensions. */
+		int			start = round % 2 == 0 ? 0 : rest;
+		int			rest_start = round % 2 == 0 ? power : 0;
+
+		random_words(&state, padded / 64, signs);
+
+		/* Normalized before, not after: sums stay below the norm of x. */
+		ann_kernels.flip_signs(power, signs + start / 64, 1.0f / sqrtf(power), out + start);
+		ann_kernels.hadamard(power, out + start);
+
+		if (rest > 0)
+		{
+			ann_kernels.flip_signs(rest, signs + rest_start / 64, 1.0f, out + rest_start);
+			ann_kernels.rotate_pairs(padded / 2, out, out + padded / 2);
+		}
+	}
+}
