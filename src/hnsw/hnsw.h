@@ -183,14 +183,6 @@ extern bool HnswWriteList(HnswIndex *index, HnswItem links, HnswNode owner, int 
 /* hnsw_insert.c */
 
 /*
- * Finds neighbours for a value on a level, among live nodes other than self,
- * starting from candidates; selects them into choices[ef_construction] and
- * returns how many.  *candidates and *n become what was found.
- */
-extern int	HnswFindNeighbours(HnswPageGraph *graph, HnswSearch *search, int level, HnswNode self,
-							   HnswCandidate *candidates, int *n, HnswChoice *choices);
-
-/*
  * Adds a value, prepared as a query, for a heap TID.  unchanged: another version of
  * the row has the same value, so it is likely to be found at once.
  */

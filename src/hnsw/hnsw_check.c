@@ -140,25 +140,26 @@ check_tid(HnswVerifier *verifier, const ItemPointerData *tid)
 					   ItemPointerGetBlockNumberNoCheck(tid), ItemPointerGetOffsetNumberNoCheck(tid));
 }
 
-/* Does the chain of postings of an element contain an item? */
+/*
+ * Walks the chain of postings of a node from the first to the one wanted, or with
+ * HNSW_NO_ITEM to the end; false if it does not get there.
+ */
 static bool
-chain_contains(HnswVerifier *verifier, HnswItem first, HnswItem item)
+chain_leads(HnswVerifier *verifier, HnswNode node, HnswItem first, HnswItem wanted)
 {
 	uint64		most = (uint64) RelationGetNumberOfBlocks(verifier->index.rel) * verifier->index.slots;
+	HnswItem	item = first;
 
-	for (; first != HNSW_NO_ITEM && most > 0; most--)
+	while (item != wanted)
 	{
-		Look		look;
+		Look		look = look_up(verifier, item);
 
-		if (first == item)
-			return true;
 		CHECK_FOR_INTERRUPTS();
-		look = look_up(verifier, first);
-		if (look.kind != HNSW_POSTINGS)
+		if (look.kind != HNSW_POSTINGS || look.owner != node || most-- == 0)
 			return false;
-		first = look.next;
+		item = look.next;
 	}
-	return false;
+	return true;
 }
 
 /*
@@ -183,6 +184,10 @@ check_element(HnswVerifier *verifier, HnswNode node, HnswElement element, Size s
 	if ((links.kind != HNSW_LINKS || links.owner != node || links.level != element->level) &&
 		look_up(verifier, node).links == element->links)
 		report(verifier, "I3", "an element's links are not its own", element->links);
+
+	if (!chain_leads(verifier, node, element->postings, HNSW_NO_ITEM) &&
+		look_up(verifier, node).postings == element->postings)
+		report(verifier, "I4", "the chain of an element's heap TIDs is broken", element->postings);
 
 	if (dead)
 	{
@@ -279,7 +284,7 @@ check_postings(HnswVerifier *verifier, HnswItem item, HnswPostings postings, Siz
 		report(verifier, "I2", "there are more heap TIDs than room for them", item);
 		return;
 	}
-	if ((owner.kind != HNSW_ELEMENT || !chain_contains(verifier, owner.postings, item)) &&
+	if ((owner.kind != HNSW_ELEMENT || !chain_leads(verifier, postings->owner, owner.postings, item)) &&
 		look_up(verifier, item).owner == postings->owner)
 		report(verifier, "I4", "heap TIDs belong to no element", item);
 

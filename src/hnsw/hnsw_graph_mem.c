@@ -288,6 +288,11 @@ add_neighbour(HnswMemGraph *graph, MemList *list, int max, HnswNode node, const 
 	int			victim = -1;
 	int			n = 0;
 
+	/* Two nodes added at once may choose each other. */
+	for (int i = 0; i < list->count; i++)
+		if (list->links[i].node == node)
+			return;
+
 	for (int i = 0; i < list->count; i++)
 		if (list->links[i].chosen)
 		{

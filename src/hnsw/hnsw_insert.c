@@ -30,9 +30,14 @@ typedef struct NewLists
 	HnswChoice *choices[HNSW_MAX_LEVEL + 1];
 } NewLists;
 
-int
-HnswFindNeighbours(HnswPageGraph *graph, HnswSearch *search, int level, HnswNode self,
-				   HnswCandidate *candidates, int *n, HnswChoice *choices)
+/*
+ * Finds neighbours for a value on a level, among live nodes, starting from
+ * candidates; selects them into choices[ef_construction] and returns how many.
+ * *candidates and *n become what was found.
+ */
+static int
+find_neighbours(HnswPageGraph *graph, HnswSearch *search, int level,
+				HnswCandidate *candidates, int *n, HnswChoice *choices)
 {
 	HnswIndex  *index = graph->index;
 	int			found;
@@ -44,11 +49,8 @@ HnswFindNeighbours(HnswPageGraph *graph, HnswSearch *search, int level, HnswNode
 
 	for (int i = 0; i < found; i++)
 	{
-		const void *code;
+		const void *code = HnswGetCode(graph, candidates[i].node, NULL);
 
-		if (candidates[i].node == self)
-			continue;
-		code = HnswGetCode(graph, candidates[i].node, NULL);
 		if (code == NULL)
 			continue;
 		choices[count].distance = candidates[i].distance;
@@ -419,8 +421,8 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 		for (int l = top; n > 0 && l >= 0; l--)
 		{
 			lists->choices[l] = palloc(sizeof(HnswChoice) * index->ef_construction);
-			lists->counts[l] = HnswFindNeighbours(&graph, &search, l, HNSW_NO_ITEM,
-												  candidates, &n, lists->choices[l]);
+			lists->counts[l] = find_neighbours(&graph, &search, l, candidates, &n,
+											   lists->choices[l]);
 		}
 		if (n > 0 && add_to_equal(index, candidates, n, row))
 			return true;

@@ -77,11 +77,14 @@ HnswOpen(HnswIndex *index, Relation rel)
 	{
 		Buffer		buf = AnnReadMeta(rel, HNSW_MAGIC, HNSW_VERSION, BUFFER_LOCK_SHARE);
 		HnswMetaPageData meta = *(HnswMetaPageData *) AnnMetaContents(BufferGetPage(buf));
+		int			typmod;
 
 		UnlockReleaseBuffer(buf);
 
+		/* ALTER TABLE may take the column's dimensions away, but not change them. */
+		typmod = TupleDescAttr(rel->rd_att, 0)->atttypmod;
 		AnnSpaceOpen(&index->space, rel, meta.dim);
-		if (meta.dim < 1 || meta.dim > index->space.metric->max_dim ||
+		if ((typmod >= 0 && typmod != meta.dim) || meta.dim < 1 || meta.dim > index->space.metric->max_dim ||
 			meta.m < HNSW_MIN_M || meta.m > HNSW_MAX_M ||
 			meta.ef_construction < HNSW_MIN_EF_CONSTRUCTION ||
 			meta.ef_construction > HNSW_MAX_EF_CONSTRUCTION ||

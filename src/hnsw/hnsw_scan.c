@@ -70,6 +70,7 @@ add_all_tids(AnnScan *scan, HnswIndex *index, HnswNode node, double distance)
 {
 	HnswTids	tids = {.tids = palloc(sizeof(ItemPointerData) * 64),.capacity = 64};
 	HnswItem	missing = HNSW_NO_ITEM;
+	HnswItem	before;
 	ItemPointerData tid;
 
 	do
@@ -88,10 +89,12 @@ add_all_tids(AnnScan *scan, HnswIndex *index, HnswNode node, double distance)
 		}
 		UnlockReleaseBuffer(buf);
 
-		/* VACUUM does not remove postings an element still names. */
-		if (first != HNSW_NO_ITEM && first == missing)
-			AnnCorrupted(index->rel, HnswItemBlock(index, first), "Heap TIDs of a node are missing");
+		before = missing;
 		missing = HnswGetTids(index, node, first, &tids);
+
+		/* VACUUM does not remove postings that something still names. */
+		if (missing != HNSW_NO_ITEM && missing == before)
+			AnnCorrupted(index->rel, HnswItemBlock(index, missing), "Heap TIDs of a node are missing");
 	} while (missing != HNSW_NO_ITEM);
 
 	if (ItemPointerIsValid(&tid))
@@ -106,7 +109,7 @@ add_candidate(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
 {
 	if (candidate->flags & HNSW_CANDIDATE_MORE)
 		add_all_tids(scan, index, candidate->node, candidate->distance);
-	else
+	else if (ItemPointerIsValid(&candidate->tid))
 		AnnScanAdd(scan, candidate->distance, &candidate->tid);
 }
 

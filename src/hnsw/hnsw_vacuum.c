@@ -406,14 +406,13 @@ wait_for_inserts(HnswVacuum *vacuum)
  * seen; returns the new n.  A dead node's own neighbours come in its place.
  */
 static int
-add_choices(HnswVacuum *vacuum, const HnswNode *nodes, int count, AnnVisited *seen,
-			HnswChoice *choices, int n)
+add_choices(HnswVacuum *vacuum, const HnswNode *nodes, int count, HnswChoice *choices, int n)
 {
 	for (int i = 0; i < count; i++)
 	{
 		const void *code;
 
-		if (!AnnVisitedAdd(seen, nodes[i]) || AnnVisitedHas(&vacuum->dead, nodes[i]))
+		if (!AnnVisitedAdd(&vacuum->seen, nodes[i]) || AnnVisitedHas(&vacuum->dead, nodes[i]))
 			continue;
 		code = HnswGetCode(&vacuum->graph, nodes[i], NULL);
 		if (code == NULL)
@@ -439,22 +438,27 @@ read_dead_list(HnswIndex *index, HnswNode node, int level, HnswNode *out)
 	return links == HNSW_NO_ITEM ? 0 : HnswReadList(index, links, node, level, out);
 }
 
-/* Where everybody near is dead, neighbours are searched for. */
+/* Adds what a search finds near the owner to choices[n]; returns the new n. */
 static int
-search_choices(HnswVacuum *vacuum, HnswNode owner, int level, HnswChoice *choices)
+add_found(HnswVacuum *vacuum, int level, HnswChoice *choices, int n)
 {
 	HnswIndex  *index = &vacuum->index;
-	HnswCandidate *candidates = palloc(sizeof(HnswCandidate) * index->ef_construction);
+	HnswCandidate *found = palloc(sizeof(HnswCandidate) * index->ef_construction);
 	HnswNode	entry;
 	int			entry_level;
-	int			n = 1;
+	int			count;
 
 	if (!HnswReadEntry(index, &entry, &entry_level) || entry_level < level ||
-		HnswEvaluate(&vacuum->graph.base, &vacuum->owner, &entry, 1, candidates) == 0)
-		return 0;
+		HnswEvaluate(&vacuum->graph.base, &vacuum->owner, &entry, 1, found) == 0)
+		return n;
 
-	HnswSearchDescend(&vacuum->search, candidates, entry_level, level);
-	return HnswFindNeighbours(&vacuum->graph, &vacuum->search, level, owner, candidates, &n, choices);
+	HnswSearchDescend(&vacuum->search, found, entry_level, level);
+	HnswSearchBegin(&vacuum->search, level, found, 1);
+	count = HnswSearchNext(&vacuum->search, index->ef_construction, found);
+	for (int i = 0; i < count; i++)
+		n = add_choices(vacuum, &found[i].node, 1, choices, n);
+	pfree(found);
+	return n;
 }
 
 static void
@@ -472,6 +476,7 @@ repair_list(HnswVacuum *vacuum, HnswItem links, HnswNode owner, int level)
 		const void *code;
 		Size		size;
 		int			count;
+		int			live;
 		int			n;
 
 		CHECK_FOR_INTERRUPTS();
@@ -479,8 +484,7 @@ repair_list(HnswVacuum *vacuum, HnswItem links, HnswNode owner, int level)
 		code = HnswGetCode(&vacuum->graph, owner, &size);
 		if (code == NULL)
 			return;
-		/* a copy, for a search may make the graph forget codes */
-		vacuum->owner.code = memcpy(palloc(size), code, size);
+		vacuum->owner.code = code;
 		vacuum->owner.size = size;
 
 		memset(expected, 0xFF, sizeof(expected));
@@ -491,15 +495,16 @@ repair_list(HnswVacuum *vacuum, HnswItem links, HnswNode owner, int level)
 
 		AnnVisitedReset(&vacuum->seen);
 		AnnVisitedAdd(&vacuum->seen, owner);
-		n = add_choices(vacuum, expected, count, &vacuum->seen, choices, 0);
+		n = live = add_choices(vacuum, expected, count, choices, 0);
 		for (int i = 0; i < count; i++)
 			if (AnnVisitedHas(&vacuum->dead, expected[i]))
 				n = add_choices(vacuum, others, read_dead_list(index, expected[i], level, others),
-								&vacuum->seen, choices, n);
+								choices, n);
 
+		/* If most are dead, what they knew is not what is near any more. */
+		if (live < count / 2 || n < max)
+			n = add_found(vacuum, level, choices, n);
 		n = HnswSelect(&index->space, choices, n, max);
-		if (n == 0)
-			n = search_choices(vacuum, owner, level, choices);
 
 		memset(list, 0xFF, sizeof(list));
 		for (int i = 0; i < n; i++)
@@ -565,7 +570,7 @@ repair(HnswVacuum *vacuum)
 	HnswSearchInit(&vacuum->search, &vacuum->graph.base, &vacuum->owner);
 	AnnVisitedInit(&vacuum->seen, 1024);
 	vacuum->choices = palloc(sizeof(HnswChoice) *
-							 Max(vacuum->index.ef_construction, (most + 1) * most));
+							 (vacuum->index.ef_construction + (most + 1) * most));
 	MemoryContextSwitchTo(vacuum->page_context);
 
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < nblocks; blkno++)
