@@ -26,12 +26,15 @@ suites=("${@:2}")
 [ -n "$matrix" ] || die "Usage: $0 DIRECTORY [SUITE ...]"
 [ "$(id -u)" = 0 ] || die "This needs root."
 
+# inside ROOT COMMAND...; with a /dev/shm, or initdb would choose System V's
+# shared memory.
 inside()
 {
-	local root=$1
-	shift
-	unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" \
-		chroot "$root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+	# shellcheck disable=SC2016 # the inner shell expands them
+	# shellcheck disable=SC2016
+	unshare --mount --pid --fork --kill-child --mount-proc="$1/proc" \
+		sh -c 'mount -t tmpfs -o mode=1777 shm "$1/dev/shm" && exec chroot "$@"' sh \
+		"$1" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${@:2}"
 }
 
 make_root()
