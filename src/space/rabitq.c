@@ -90,8 +90,9 @@ AnnRabitqDecode(int dim, int bits, const uint8 *code, float scale, float *r)
 }
 
 /*
- * Sets a block of the query, starting at dimension i, to integers in [-8191,
- * 8191], or [-127, 127] if it has one digit.  Returns their sum.
+ * Sets a block of the query, starting at dimension i, to integers of so many
+ * digits as it has; a single one may be anything from -127 to 127.  Returns
+ * the sum of the integers.
  */
 static int32
 set_block(AnnRabitqQuery *query, int i, const int16 *values)
@@ -127,9 +128,9 @@ AnnRabitqPrepare(AnnRabitqQuery *query, int dim, int bits, const float *q)
 	int			j;
 
 	/*
-	 * One digit makes an error of about 2 bits less than that of 4-bit codes.
-	 * Two digits stay 64 * 128 below, for the highest to be at most 63: the
-	 * kernel could not add up more with 8-bit codes.
+	 * The rounding error of one digit is a tenth of that of a 4-bit code.
+	 * With two, what counts is that the high one is 63 at most: 64 times a
+	 * level of 8 bits is all that the kernel can add up.
 	 */
 	query->dim = dim;
 	query->bits = bits;

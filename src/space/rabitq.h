@@ -32,11 +32,14 @@
  * |q|^2 from |q - c|^2, the same estimate is one of -2 q.x.
  *
  * The standard deviation of the estimate of q.r is about
- * |q - c| |r| sin(q - c, r) s / sqrt(dim) where s depends on the bits: .756,
- * .367, .197, .108, .059, .032, .017, .009.  To this the rounding of the query
- * adds s = .009 * |q| / |q - c| up to 4 bits and next to nothing from 5 on;
- * so a centre need not be near, but with a |q| far above all distances
- * subtract a common centre from everything first.
+ *
+ *	  |q - c| |r| sin(q - c, r) s / sqrt(dim)
+ *
+ * where s is, for 1 to 8 bits, .756, .367, .197, .108, .059, .032, .017 and
+ * .008.  The rounding of the query adds, independently and at any angle, s =
+ * .01 * |q| / |q - c| up to 4 bits, and next to nothing from 5 on.  So where
+ * all vectors are far from the origin, compared with their distances, subtract
+ * a common vector from them first.
  */
 #ifndef ANN_RABITQ_H
 #define ANN_RABITQ_H
@@ -50,8 +53,8 @@ typedef struct AnnRabitqFactors
 	float		add;
 	float		scale;
 	float		norm;			/* |r| */
-	float		error;			/* standard deviation of q.r, for |q - c| = 1
-								 * and a right angle */
+	float		error;			/* standard deviation of the estimate of q.r,
+								 * if |q - c| is 1 and at a right angle to r */
 } AnnRabitqFactors;
 
 /* A prepared query; its size is AnnRabitqQuerySize. */
@@ -125,7 +128,8 @@ AnnRabitqEstimate(double base, float add, float scale, float dot)
 
 /*
  * Where |q - x|^2 lies with a probability of 99.7 %, given its estimate and
- * base = |q - c|^2; for most codes of which that is not true, it is nearly.
+ * base = |q - c|^2.  It is a statement about random rotations: never take it
+ * for certain.
  */
 extern AnnRabitqRange AnnRabitqBounds(const AnnRabitqQuery *query,
 									  const AnnRabitqFactors *factors,

@@ -50,12 +50,20 @@ nth_dim(int i)
 	return i - 70 < (int) lengthof(dims) ? dims[i - 70] : -1;
 }
 
-static double
-random_normal(void)
-{
-	double		u = (random_bits() + 0.5) / 4294967296.0;
+/* Normal numbers to draw from; to make each anew takes most of the time. */
+static float normals[65536];
 
-	return sqrt(-2.0 * log(u)) * cos(M_PI * random_unit());
+static void
+make_normals(void)
+{
+	int			i;
+
+	for (i = 0; i < (int) lengthof(normals); i++)
+	{
+		double		u = (random_bits() + 0.5) / 4294967296.0;
+
+		normals[i] = sqrt(-2.0 * log(u)) * cos(M_PI * random_unit());
+	}
 }
 
 static void
@@ -64,7 +72,7 @@ fill_normal(float *v, int dim, double scale)
 	int			i;
 
 	for (i = 0; i < dim; i++)
-		v[i] = scale * random_normal();
+		v[i] = scale * normals[random_bits() % lengthof(normals)];
 }
 
 static double
@@ -879,6 +887,7 @@ main(void)
 	int			level;
 	int			i;
 
+	make_normals();
 	make_buffer(&float_buffer, MAX_PADDED * sizeof(float));
 	make_buffer(&query_buffer, MAX_PADDED);
 	make_buffer(&level_buffer, MAX_PADDED);
