@@ -17,6 +17,7 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/bufmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -264,6 +265,24 @@ next_of_rest(AnnScan *scan, AnnHit *hit)
 	return true;
 }
 
+/* What a damaged page says of the table must not get that far. */
+static void
+check_tid(AnnScan *scan, Relation heap, const ItemPointerData *tid)
+{
+	BlockNumber blkno = ItemPointerGetBlockNumberNoCheck(tid);
+
+	/* The size of the table costs a system call. */
+	if (blkno >= scan->heap_blocks)
+		scan->heap_blocks = RelationGetNumberOfBlocks(heap);
+
+	if (blkno >= scan->heap_blocks || !ItemPointerIsValid(tid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" names block %u, which table \"%s\" does not have",
+						RelationGetRelationName(scan->index), blkno, RelationGetRelationName(heap)),
+				 errhint("Please REINDEX it.")));
+}
+
 bool
 AnnGetTuple(IndexScanDesc desc, ScanDirection dir)
 {
@@ -297,6 +316,7 @@ AnnGetTuple(IndexScanDesc desc, ScanDirection dir)
 
 	if (found)
 	{
+		check_tid(scan, desc->heapRelation, &hit.tid);
 		desc->xs_heaptid = hit.tid;
 		desc->xs_recheck = false;
 		desc->xs_recheckorderby = false;

@@ -45,6 +45,7 @@ typedef struct AnnScan
 	/* No distance can be had from the query: all rows are equally far. */
 	bool		unordered;
 	double		last;			/* distance of the last row handed out */
+	BlockNumber heap_blocks;	/* of the table when last looked */
 	AnnHit	   *hits;			/* rows of this batch not handed out yet */
 	int			nhits;
 	int			next_hit;
