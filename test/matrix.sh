@@ -31,7 +31,6 @@ suites=("${@:2}")
 inside()
 {
 	# shellcheck disable=SC2016 # the inner shell expands them
-	# shellcheck disable=SC2016
 	unshare --mount --pid --fork --kill-child --mount-proc="$1/proc" \
 		sh -c 'mount -t tmpfs -o mode=1777 shm "$1/dev/shm" && exec chroot "$@"' sh \
 		"$1" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${@:2}"
