@@ -5,16 +5,23 @@
  * A scan goes through three phases: it streams the method's batches; when the
  * method gives up it collects the rest, all rows not returned so far, into a
  * sort bounded by work_mem; and it returns these.  Most scans end in the first.
+ *
+ * What was found and not returned is in one heap.  A row whose distance is not
+ * known lies there under the least it may be; when it comes out it is read from
+ * the table, and put back under its true distance.  So a row comes out as known
+ * only when no other can be nearer, and no more rows are read than that takes.
  */
 #include "postgres.h"
 
 #include <math.h>
 
 #include "access/genam.h"
+#include "access/tableam.h"
+#include "catalog/index.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
-#include "executor/tuptable.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -62,19 +69,68 @@ number_to_tid(uint64 number, ItemPointerData *tid)
 	ItemPointerSet(tid, (BlockNumber) (number >> 16), (OffsetNumber) (number & 0xFFFF));
 }
 
-IndexScanDesc
-AnnBeginScan(Relation index, int nkeys, int norderbys)
+/*
+ * Reading rows of the table
+ */
+
+typedef struct AnnFetch
 {
-	IndexScanDesc desc = RelationGetIndexScan(index, nkeys, norderbys);
-	AnnScan    *scan = palloc0(sizeof(AnnScan));
+	IndexFetchTableData *table;
+	TupleTableSlot *slot;
+	IndexInfo  *info;
+	EState	   *estate;
+} AnnFetch;
 
-	scan->index = index;
-	scan->methods = AnnFindMethod(index)->scan;
-	scan->context = AllocSetContextCreate(CurrentMemoryContext, "ann scan", ALLOCSET_DEFAULT_SIZES);
-	scan->methods->open(scan);
+static AnnFetch *
+begin_fetch(IndexScanDesc desc)
+{
+	AnnFetch   *fetch = palloc(sizeof(AnnFetch));
 
-	desc->opaque = scan;
-	return desc;
+	fetch->table = table_index_fetch_begin(desc->heapRelation);
+	fetch->slot = table_slot_create(desc->heapRelation, NULL);
+	fetch->info = BuildIndexInfo(desc->indexRelation);
+	fetch->estate = CreateExecutorState();
+	GetPerTupleExprContext(fetch->estate)->ecxt_scantuple = fetch->slot;
+	return fetch;
+}
+
+static void
+end_fetch(AnnFetch *fetch)
+{
+	FreeExecutorState(fetch->estate);
+	ExecDropSingleTupleTableSlot(fetch->slot);
+	table_index_fetch_end(fetch->table);
+}
+
+/*
+ * Computes the true distance of a row, if our snapshot sees it.
+ */
+static bool
+fetch_distance(AnnScan *scan, IndexScanDesc desc, const ItemPointerData *tid, double *distance)
+{
+	AnnFetch   *fetch = scan->fetch;
+	ItemPointerData member = *tid;
+	bool		again = false;
+	bool		seen;
+
+	/* A chain has one visible version at most, and all have the same value. */
+	seen = table_index_fetch_tuple(fetch->table, &member, desc->xs_snapshot, fetch->slot,
+								   &again, NULL);
+	if (seen)
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(GetPerTupleMemoryContext(fetch->estate));
+		Datum		values[INDEX_MAX_KEYS];
+		bool		isnull[INDEX_MAX_KEYS];
+
+		FormIndexDatum(fetch->info, fetch->slot, fetch->estate, values, isnull);
+		seen = !isnull[0];
+		if (seen)
+			*distance = AnnQueryExact(&scan->query, values[0]);
+		MemoryContextSwitchTo(oldcontext);
+		ResetPerTupleExprContext(fetch->estate);
+	}
+	ExecClearTuple(fetch->slot);
+	return seen;
 }
 
 /* Back to a scan that has not begun. */
@@ -87,15 +143,35 @@ reset(AnnScan *scan)
 		ExecDropSingleTupleTableSlot(scan->rest_in);
 		ExecDropSingleTupleTableSlot(scan->rest_out);
 	}
+	if (scan->fetch != NULL)
+		end_fetch(scan->fetch);
 	MemoryContextReset(scan->context);
 
 	scan->rest = NULL;
+	scan->fetch = NULL;
 	scan->state = NULL;
 	scan->phase = PHASE_START;
-	scan->hits = NULL;
-	scan->nhits = scan->next_hit = scan->max_hits = 0;
 	scan->returned = NULL;
+	scan->current.nmore = 0;
+	scan->next_more = 1;
 	scan->last = -INFINITY;
+	scan->late = false;
+}
+
+IndexScanDesc
+AnnBeginScan(Relation index, int nkeys, int norderbys)
+{
+	IndexScanDesc desc = RelationGetIndexScan(index, nkeys, norderbys);
+	AnnScan    *scan = palloc0(sizeof(AnnScan));
+
+	scan->index = index;
+	scan->methods = AnnFindMethod(index)->scan;
+	scan->context = AllocSetContextCreate(CurrentMemoryContext, "ann scan", ALLOCSET_DEFAULT_SIZES);
+	scan->methods->open(scan);
+	reset(scan);
+
+	desc->opaque = scan;
+	return desc;
 }
 
 void
@@ -120,37 +196,51 @@ AnnEndScan(IndexScanDesc desc)
 	desc->opaque = NULL;
 }
 
-void
-AnnScanAdd(AnnScan *scan, double distance, const ItemPointerData *tid)
+/* Adds rows to the sort of the rest. */
+static void
+add_to_rest(AnnScan *scan, const AnnHit *hit, const ItemPointerData *tids, uint32 n)
 {
-	uint64		number = tid_to_number(tid);
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint64		number = tid_to_number(&tids[i]);
+
+		if (AnnReturned_lookup(scan->returned, number) != NULL)
+			continue;
+
+		ExecClearTuple(scan->rest_in);
+		memset(scan->rest_in->tts_isnull, 0, 4 * sizeof(bool));
+		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && hit->distance < scan->last ? 1 : 0);
+		scan->rest_in->tts_values[1] = Float8GetDatum(hit->distance);
+		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
+		scan->rest_in->tts_values[3] = BoolGetDatum(hit->exact);
+		ExecStoreVirtualTuple(scan->rest_in);
+		tuplesort_puttupleslot(scan->rest, scan->rest_in);
+	}
+}
+
+void
+AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *tids, uint32 n)
+{
+	AnnHit		hit = {.distance = distance - error,.exact = error == 0};
+
+	/* Overflow can make it anything; it sorts last. */
+	if (isnan(hit.distance))
+		hit.distance = INFINITY;
 
 	if (scan->phase == PHASE_COLLECT)
 	{
-		if (AnnReturned_lookup(scan->returned, number) != NULL)
-			return;
-
-		ExecClearTuple(scan->rest_in);
-		memset(scan->rest_in->tts_isnull, 0, 3 * sizeof(bool));
-		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && distance < scan->last ? 1 : 0);
-		scan->rest_in->tts_values[1] = Float8GetDatum(distance);
-		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
-		ExecStoreVirtualTuple(scan->rest_in);
-		tuplesort_puttupleslot(scan->rest, scan->rest_in);
+		add_to_rest(scan, &hit, tids, n);
 		return;
 	}
 
-	if (scan->nhits == scan->max_hits)
+	hit.tid = tids[0];
+	hit.nmore = n - 1;
+	if (n > 1)
 	{
-		scan->max_hits = Max(64, scan->max_hits * 2);
-		if (scan->hits == NULL)
-			scan->hits = palloc(sizeof(AnnHit) * scan->max_hits);
-		else
-			scan->hits = repalloc_huge(scan->hits, sizeof(AnnHit) * (Size) scan->max_hits);
+		hit.more = palloc_extended(sizeof(ItemPointerData) * (Size) (n - 1), MCXT_ALLOC_HUGE);
+		memcpy(hit.more, tids + 1, sizeof(ItemPointerData) * (Size) (n - 1));
 	}
-	scan->hits[scan->nhits].distance = distance;
-	scan->hits[scan->nhits].tid = *tid;
-	scan->nhits++;
+	ann_hit_heap_push(&scan->hits, &hit);
 }
 
 static void
@@ -178,6 +268,8 @@ start(AnnScan *scan, IndexScanDesc desc)
 	AnnCountSearch(desc);
 
 	scan->returned = AnnReturned_create(scan->context, 256, NULL);
+	ann_hit_heap_init(&scan->hits, 64);
+	ann_hit_heap_init(&scan->late_hits, 8);
 	scan->strict = scan->methods->strict();
 
 	key = &desc->orderByData[0];
@@ -204,11 +296,12 @@ collect(AnnScan *scan)
 	Oid			operators[] = {Int4LessOperator, Float8LessOperator};
 	Oid			collations[] = {InvalidOid, InvalidOid};
 	bool		nulls_first[] = {false, false};
-	TupleDesc	desc = CreateTemplateTupleDesc(3);
+	TupleDesc	desc = CreateTemplateTupleDesc(4);
 
 	TupleDescInitEntry(desc, 1, "late", INT4OID, -1, 0);
 	TupleDescInitEntry(desc, 2, "distance", FLOAT8OID, -1, 0);
 	TupleDescInitEntry(desc, 3, "tid", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 4, "exact", BOOLOID, -1, 0);
 	AnnTupleDescFinalize(desc);
 
 	scan->rest = tuplesort_begin_heap(desc, 2, attributes, operators, collations, nulls_first,
@@ -218,51 +311,6 @@ collect(AnnScan *scan)
 
 	scan->methods->all(scan);
 	tuplesort_performsort(scan->rest);
-}
-
-/* The next row of the stream; false at its end. */
-static bool
-next_of_stream(AnnScan *scan, AnnHit *hit)
-{
-	for (;;)
-	{
-		bool		found;
-
-		if (scan->next_hit == scan->nhits)
-		{
-			scan->next_hit = scan->nhits = 0;
-			CHECK_FOR_INTERRUPTS();
-			if (!scan->methods->next_batch(scan))
-				return false;
-			continue;
-		}
-
-		*hit = scan->hits[scan->next_hit++];
-
-		/* Found too late to be returned in order: it is among the rest. */
-		if (scan->strict && hit->distance < scan->last)
-			continue;
-
-		AnnReturned_insert(scan->returned, tid_to_number(&hit->tid), &found);
-		if (found)
-			continue;
-
-		scan->last = hit->distance;
-		return true;
-	}
-}
-
-static bool
-next_of_rest(AnnScan *scan, AnnHit *hit)
-{
-	bool		isnull;
-
-	if (!tuplesort_gettupleslot(scan->rest, true, false, scan->rest_out, NULL))
-		return false;
-
-	hit->distance = DatumGetFloat8(slot_getattr(scan->rest_out, 2, &isnull));
-	number_to_tid((uint64) DatumGetInt64(slot_getattr(scan->rest_out, 3, &isnull)), &hit->tid);
-	return true;
 }
 
 /* What a damaged page says of the table must not get that far. */
@@ -283,41 +331,179 @@ check_tid(AnnScan *scan, Relation heap, const ItemPointerData *tid)
 				 errhint("Please REINDEX it.")));
 }
 
+/*
+ * Takes the nearest hit, if its distance is known; if not, reads it from the
+ * table, and puts it back unless our snapshot sees none of its rows.
+ */
+static bool
+take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
+{
+	*hit = ann_hit_heap_pop(&scan->hits);
+	if (hit->exact)
+		return true;
+
+	if (hit->nmore == 0 && AnnReturned_lookup(scan->returned, tid_to_number(&hit->tid)) != NULL)
+		return false;
+
+	if (scan->fetch == NULL)
+		scan->fetch = begin_fetch(desc);
+
+	for (;;)
+	{
+		check_tid(scan, desc->heapRelation, &hit->tid);
+		if (fetch_distance(scan, desc, &hit->tid, &hit->distance))
+			break;
+		CHECK_FOR_INTERRUPTS();
+		if (hit->nmore == 0)
+			return false;
+		hit->tid = hit->more[--hit->nmore];
+	}
+
+	if (isnan(hit->distance))
+		hit->distance = INFINITY;
+	hit->exact = true;
+	ann_hit_heap_push(&scan->hits, hit);
+	return false;
+}
+
+/* The next hit of the stream; false at its end. */
+static bool
+next_of_stream(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
+{
+	for (;;)
+	{
+		if (scan->hits.count == 0)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (!scan->methods->next_batch(scan))
+				return false;
+		}
+		/* Found too late to be returned in order: it is among the rest. */
+		else if (take_hit(scan, desc, hit) && !(scan->strict && hit->distance < scan->last))
+			return true;
+	}
+}
+
+/* Moves the next of the rest to the hits, unless something there comes before it. */
+static bool
+read_rest(AnnScan *scan)
+{
+	TupleTableSlot *slot = scan->rest_out;
+	AnnHit		hit = {0};
+	bool		isnull;
+
+	if (TTS_EMPTY(slot) && !tuplesort_gettupleslot(scan->rest, true, false, slot, NULL))
+		return false;
+
+	/* Late rows come when all others are gone. */
+	if (DatumGetInt32(slot_getattr(slot, 1, &isnull)) != 0 && !scan->late)
+		return false;
+
+	hit.distance = DatumGetFloat8(slot_getattr(slot, 2, &isnull));
+	if (scan->hits.count > 0 && ann_hit_heap_top(&scan->hits)->distance < hit.distance)
+		return false;
+
+	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 3, &isnull)), &hit.tid);
+	hit.exact = DatumGetBool(slot_getattr(slot, 4, &isnull));
+	ann_hit_heap_push(&scan->hits, &hit);
+	ExecClearTuple(slot);
+	return true;
+}
+
+static bool
+next_of_rest(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
+{
+	for (;;)
+	{
+		if (read_rest(scan))
+			continue;
+
+		if (scan->hits.count == 0)
+		{
+			ann_hit_heap none = scan->hits;
+
+			if (scan->late)
+				return false;
+			scan->late = true;
+			scan->hits = scan->late_hits;
+			scan->late_hits = none;
+			continue;
+		}
+
+		if (!take_hit(scan, desc, hit))
+			continue;
+		if (scan->late || !scan->strict || hit->distance >= scan->last)
+			return true;
+		ann_hit_heap_push(&scan->late_hits, hit);
+	}
+}
+
+/* The next row of the hit that is being handed out; false if it has no more. */
+static bool
+next_of_hit(AnnScan *scan, ItemPointerData *tid)
+{
+	while (scan->next_more <= scan->current.nmore)
+	{
+		uint32		i = scan->next_more++;
+		bool		found;
+
+		*tid = i == 0 ? scan->current.tid : scan->current.more[i - 1];
+		AnnReturned_insert(scan->returned, tid_to_number(tid), &found);
+		if (!found)
+			return true;
+	}
+	return false;
+}
+
+/* Makes the next hit the one to be handed out; false at the end of the scan. */
+static bool
+next_hit(AnnScan *scan, IndexScanDesc desc)
+{
+	if (scan->phase == PHASE_STREAM && next_of_stream(scan, desc, &scan->current))
+		return true;
+
+	if (scan->phase != PHASE_REST)
+	{
+		scan->phase = PHASE_COLLECT;
+		collect(scan);
+		scan->phase = PHASE_REST;
+	}
+	return next_of_rest(scan, desc, &scan->current);
+}
+
 bool
 AnnGetTuple(IndexScanDesc desc, ScanDirection dir)
 {
 	AnnScan    *scan = desc->opaque;
 	MemoryContext oldcontext = MemoryContextSwitchTo(scan->context);
-	AnnHit		hit;
-	bool		found = false;
+	ItemPointerData tid;
+	bool		found;
 
 	Assert(ScanDirectionIsForward(dir));
 
 	if (scan->phase == PHASE_START)
 		start(scan, desc);
 
-	if (scan->phase == PHASE_STREAM)
+	while (!(found = next_of_hit(scan, &tid)))
 	{
-		found = next_of_stream(scan, &hit);
-		if (!found)
-			scan->phase = PHASE_COLLECT;
+		if (scan->current.nmore > 0)
+			pfree(scan->current.more);
+		scan->current.nmore = 0;
+		if (!next_hit(scan, desc))
+			break;
+		scan->last = scan->late ? scan->last : scan->current.distance;
+		scan->next_more = 0;
 	}
 
-	if (scan->phase == PHASE_COLLECT)
-	{
-		collect(scan);
-		scan->phase = PHASE_REST;
-	}
-
-	if (scan->phase == PHASE_REST)
-		found = next_of_rest(scan, &hit);
-
+	/* Nothing of the table stays pinned between calls. */
+	if (scan->fetch != NULL)
+		table_index_fetch_reset(scan->fetch->table);
 	MemoryContextSwitchTo(oldcontext);
 
 	if (found)
 	{
-		check_tid(scan, desc->heapRelation, &hit.tid);
-		desc->xs_heaptid = hit.tid;
+		check_tid(scan, desc->heapRelation, &tid);
+		desc->xs_heaptid = tid;
 		desc->xs_recheck = false;
 		desc->xs_recheckorderby = false;
 	}

@@ -3,11 +3,15 @@
  *	  The scan shell: an ordered stream of rows to the executor.
  *
  * The shell owns what every ordered scan has in common.  A method produces
- * rows in batches, each in order of distance; the shell hands them out, keeps
- * (or, in relaxed order, does not keep) the order from batch to batch, and
- * when the method has no more to offer, however few that were, looks at every
- * row of the index, sorts those not yet returned and returns them too.  So a
- * LIMIT is filled whenever there are rows enough.
+ * rows in batches; the shell hands them out in order of distance, keeps (or, in
+ * relaxed order, does not keep) the order from batch to batch, and when the
+ * method has no more to offer, however few that were, looks at every row of the
+ * index, sorts those not yet returned and returns them too.  So a LIMIT is
+ * filled whenever there are rows enough.
+ *
+ * A method may know distances only approximately.  Then the shell reads the
+ * rows in question from the table and computes the true ones, as few as the
+ * method's bounds allow: what reaches the executor is ordered by true distance.
  */
 #ifndef ANN_SCAN_H
 #define ANN_SCAN_H
@@ -18,14 +22,29 @@
 
 #include "space/space.h"
 
-/* A row found: its distance (see metric.h) and its place in the table. */
+/*
+ * Rows found, of one value: their distance (see metric.h) and their places in
+ * the table.
+ */
 typedef struct AnnHit
 {
+	/* The distance; of one that is not known, almost certainly less. */
 	double		distance;
-	ItemPointerData tid;
+	bool		exact;
+	ItemPointerData tid;		/* the first row's */
+	uint32		nmore;
+	ItemPointerData *more;		/* the others' */
 } AnnHit;
 
+#define HEAP_PREFIX ann_hit
+#define HEAP_ELEMENT AnnHit
+#define HEAP_BEFORE(a, b) \
+	((a)->distance < (b)->distance || \
+	 (!((a)->distance > (b)->distance) && (a)->exact > (b)->exact))
+#include "am/am_heap.h"
+
 struct AnnReturned_hash;
+struct AnnFetch;
 
 typedef struct AnnScan
 {
@@ -46,14 +65,16 @@ typedef struct AnnScan
 	bool		unordered;
 	double		last;			/* distance of the last row handed out */
 	BlockNumber heap_blocks;	/* of the table when last looked */
-	AnnHit	   *hits;			/* rows of this batch not handed out yet */
-	int			nhits;
-	int			next_hit;
-	int			max_hits;
+	ann_hit_heap hits;			/* found, not handed out yet */
+	AnnHit		current;		/* being handed out */
+	uint32		next_more;		/* of current */
 	struct AnnReturned_hash *returned;	/* rows handed out */
+	struct AnnFetch *fetch;		/* reads rows of the table; NULL until needed */
 	Tuplesortstate *rest;		/* rows never found by the method */
 	TupleTableSlot *rest_in;
 	TupleTableSlot *rest_out;
+	bool		late;			/* the rest has come to the late rows */
+	ann_hit_heap late_hits;		/* rows that turned out to be late */
 } AnnScan;
 
 /*
@@ -74,8 +95,8 @@ typedef struct AnnScanMethods
 	void		(*begin) (AnnScan *scan);
 
 	/*
-	 * Adds the next rows through AnnScanAdd, in order of distance; false if it
-	 * has, or wants to make the effort for, no more.  A batch may be empty.
+	 * Adds the next rows through AnnScanAdd, in any order; false if it has, or
+	 * wants to make the effort for, no more.  A batch may be empty.
 	 */
 	bool		(*next_batch) (AnnScan *scan);
 
@@ -91,8 +112,13 @@ typedef struct AnnScanMethods
 	bool		(*strict) (void);
 } AnnScanMethods;
 
-/* For methods: a row found. */
-extern void AnnScanAdd(AnnScan *scan, double distance, const ItemPointerData *tid);
+/*
+ * For methods: rows found, tids[n], which have one value.  error: the true
+ * distance is almost certainly not less than distance - error; 0 if it is the
+ * true one.
+ */
+extern void AnnScanAdd(AnnScan *scan, double distance, double error,
+					   const ItemPointerData *tids, uint32 n);
 
 /* For handlers: the scan callbacks of PostgreSQL, the same for all methods. */
 extern IndexScanDesc AnnBeginScan(Relation index, int nkeys, int norderbys);

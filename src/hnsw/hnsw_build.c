@@ -325,6 +325,7 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 
 	HnswGetOptions(rel, &m, &ef_construction);
 	AnnSpaceCreate(&space, rel);
+	AnnSpaceSetBits(&space, rel, 0);
 	HnswMakeMeta(&meta, &space, m, ef_construction);
 	HnswCreateMetaPage(rel, MAIN_FORKNUM, &meta);
 
@@ -355,6 +356,7 @@ hnswbuildempty(Relation rel)
 
 	HnswGetOptions(rel, &m, &ef_construction);
 	AnnSpaceCreate(&space, rel);
+	AnnSpaceSetBits(&space, rel, 0);
 	HnswMakeMeta(&meta, &space, m, ef_construction);
 	HnswCreateMetaPage(rel, INIT_FORKNUM, &meta);
 	AnnEditLogBuild(rel, INIT_FORKNUM);

@@ -129,6 +129,7 @@ typedef struct HnswChoice
 	HnswNode	node;
 	bool		chosen;			/* by the heuristic, not as a filler */
 	const void *code;
+	Size		size;
 } HnswChoice;
 
 /*

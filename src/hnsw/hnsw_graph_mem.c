@@ -204,6 +204,9 @@ mem_evaluate(HnswGraph *graph, const AnnQuery *query, const HnswNode *nodes, int
 	const void *codes[2 * HNSW_MAX_M];
 	double		distances[2 * HNSW_MAX_M];
 
+	if (n <= 0)
+		return 0;
+
 	/* Waiting for memory is most of the work: ask early. */
 	for (int i = 0; i < n; i++)
 		AnnPrefetch(&memory->nodes[nodes[i]]);
@@ -273,12 +276,11 @@ add_posting(HnswMemory *memory, HnswNode number, const ItemPointerData *tid)
 }
 
 /*
- * Adds a neighbour to a list, as README.md section 9 says.  The list's lock is
+ * Adds a neighbour, the node being added, to a list, as README.md section 9 says.  The list's lock is
  * held exclusively.
  */
 static void
-add_neighbour(HnswMemGraph *graph, MemList *list, int max, HnswNode node, const void *code,
-			  float distance)
+add_neighbour(HnswMemGraph *graph, MemList *list, int max, HnswNode node, float distance)
 {
 	HnswMemory *memory = graph->memory;
 	const void *codes[2 * HNSW_MAX_M];
@@ -299,7 +301,7 @@ add_neighbour(HnswMemGraph *graph, MemList *list, int max, HnswNode node, const 
 			codes[n] = get_code(get_node(memory, list->links[i].node));
 			places[n++] = i;
 		}
-	AnnSpaceDistances(graph->space, code, codes, n, distances);
+	AnnQueryDistances(graph->search.query, codes, n, distances);
 
 	for (int i = 0; i < n; i++)
 		if (list->links[places[i]].distance <= distance && distances[i] < distance)
@@ -347,6 +349,7 @@ select_neighbours(HnswMemGraph *graph, MemList *list, int level, int found)
 		graph->choices[i].distance = graph->candidates[i].distance;
 		graph->choices[i].node = graph->candidates[i].node;
 		graph->choices[i].code = get_code(get_node(memory, graph->candidates[i].node));
+		graph->choices[i].size = get_node(memory, graph->candidates[i].node)->code_size;
 	}
 
 	n = HnswSelect(graph->space, graph->choices, found, HnswMaxNeighbours(memory->m, level));
@@ -385,7 +388,7 @@ link_back(HnswMemGraph *graph, HnswNode number)
 			LWLockAcquire(lock, LW_EXCLUSIVE);
 			add_neighbour(graph, get_list(memory, get_node(memory, links[i].node), level),
 						  HnswMaxNeighbours(memory->m, level),
-						  number, get_code(node), links[i].distance);
+						  number, links[i].distance);
 			LWLockRelease(lock);
 		}
 	}

@@ -49,10 +49,12 @@ find_neighbours(HnswPageGraph *graph, HnswSearch *search, int level,
 
 	for (int i = 0; i < found; i++)
 	{
-		const void *code = HnswGetCode(graph, candidates[i].node, NULL);
+		Size		size;
+		const void *code = HnswGetCode(graph, candidates[i].node, &size);
 
 		if (code == NULL)
 			continue;
+		choices[count].size = size;
 		choices[count].distance = candidates[i].distance;
 		choices[count].node = candidates[i].node;
 		choices[count].code = code;
@@ -277,32 +279,38 @@ write_node(HnswIndex *index, const NewLists *lists, const NewRow *row)
  */
 static bool
 select_with(HnswPageGraph *graph, HnswNode owner, HnswNode *list, int max,
-			HnswNode new, const void *new_code, double distance)
+			HnswNode node, const AnnQuery *new, double distance)
 {
 	const AnnSpace *space = &graph->index->space;
 	HnswChoice	choices[2 * HNSW_MAX_M + 1];
-	const void *owner_code = HnswGetCode(graph, owner, NULL);
+	Size		size;
+	const void *owner_code = HnswGetCode(graph, owner, &size);
+	AnnQuery	query;
 	int			n = 0;
 
 	if (owner_code == NULL)
 		return false;
+	AnnQueryInit(&query, space);
+	AnnQuerySetCode(&query, owner_code, size);
 
 	choices[n].distance = distance;
-	choices[n].node = new;
-	choices[n++].code = new_code;
+	choices[n].node = node;
+	choices[n].size = new->size;
+	choices[n++].code = new->code;
 
 	for (int i = 0; i < max; i++)
 	{
-		const void *code = HnswGetCode(graph, list[i], NULL);
+		const void *code = HnswGetCode(graph, list[i], &size);
 
 		/* The dead give way first. */
 		if (code == NULL)
 		{
-			list[i] = new;
+			list[i] = node;
 			return true;
 		}
-		choices[n].distance = AnnSpaceDistance(space, owner_code, code);
+		choices[n].distance = AnnQueryDistance(&query, code);
 		choices[n].node = list[i];
+		choices[n].size = size;
 		choices[n++].code = code;
 	}
 
@@ -315,7 +323,7 @@ select_with(HnswPageGraph *graph, HnswNode owner, HnswNode *list, int max,
 			kept = choices[j].node == list[i];
 		if (!kept)
 		{
-			list[i] = new;
+			list[i] = node;
 			return true;
 		}
 	}
@@ -324,8 +332,8 @@ select_with(HnswPageGraph *graph, HnswNode owner, HnswNode *list, int max,
 
 /* Makes the new node a neighbour of one of its neighbours. */
 static void
-link_back(HnswPageGraph *graph, const HnswChoice *neighbour, int level, HnswNode new,
-		  const void *code)
+link_back(HnswPageGraph *graph, const HnswChoice *neighbour, int level, HnswNode node,
+		  const AnnQuery *new)
 {
 	HnswIndex  *index = graph->index;
 	int			max = HnswMaxNeighbours(index->m, level);
@@ -353,13 +361,13 @@ link_back(HnswPageGraph *graph, const HnswChoice *neighbour, int level, HnswNode
 		if (n < 0)
 			return;
 		for (int i = 0; i < n; i++)
-			if (expected[i] == new)
+			if (expected[i] == node)
 				return;
 
 		memcpy(list, expected, sizeof(list));
 		if (n < max)
-			list[n] = new;
-		else if (!select_with(graph, neighbour->node, list, max, new, code, neighbour->distance))
+			list[n] = node;
+		else if (!select_with(graph, neighbour->node, list, max, node, new, neighbour->distance))
 			return;
 	} while (!HnswWriteList(index, links, neighbour->node, level, expected, list));
 }
@@ -435,7 +443,7 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 	new = write_node(index, lists, row);
 	for (int l = Min(level, entry_level); l >= 0; l--)
 		for (int i = 0; i < lists->counts[l]; i++)
-			link_back(&graph, &lists->choices[l][i], l, new, value->code);
+			link_back(&graph, &lists->choices[l][i], l, new, value);
 
 	if (level > entry_level || lists->counts[0] == 0)
 		HnswWriteEntry(index, new, level);

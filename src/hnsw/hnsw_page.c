@@ -83,7 +83,7 @@ HnswOpen(HnswIndex *index, Relation rel)
 
 		/* ALTER TABLE may take the column's dimensions away, but not change them. */
 		typmod = TupleDescAttr(rel->rd_att, 0)->atttypmod;
-		AnnSpaceOpen(&index->space, rel, meta.dim);
+		AnnSpaceOpen(&index->space, rel, meta.dim, 0);
 		if ((typmod >= 0 && typmod != meta.dim) || meta.dim < 1 || meta.dim > index->space.metric->max_dim ||
 			meta.m < HNSW_MIN_M || meta.m > HNSW_MAX_M ||
 			meta.ef_construction < HNSW_MIN_EF_CONSTRUCTION ||
@@ -97,7 +97,7 @@ HnswOpen(HnswIndex *index, Relation rel)
 		rel->rd_amcache = cache;
 	}
 
-	AnnSpaceOpen(&index->space, rel, cache->meta.dim);
+	AnnSpaceOpen(&index->space, rel, cache->meta.dim, 0);
 	index->m = cache->meta.m;
 	index->ef_construction = cache->meta.ef_construction;
 	index->slots = cache->meta.slots;

@@ -98,9 +98,9 @@ add_all_tids(AnnScan *scan, HnswIndex *index, HnswNode node, double distance)
 	} while (missing != HNSW_NO_ITEM);
 
 	if (ItemPointerIsValid(&tid))
-		AnnScanAdd(scan, distance, &tid);
-	for (int i = 0; i < tids.count; i++)
-		AnnScanAdd(scan, distance, &tids.tids[i]);
+		AnnScanAdd(scan, distance, 0, &tid, 1);
+	if (tids.count > 0)
+		AnnScanAdd(scan, distance, 0, tids.tids, tids.count);
 	pfree(tids.tids);
 }
 
@@ -110,7 +110,7 @@ add_candidate(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
 	if (candidate->flags & HNSW_CANDIDATE_MORE)
 		add_all_tids(scan, index, candidate->node, candidate->distance);
 	else if (ItemPointerIsValid(&candidate->tid))
-		AnnScanAdd(scan, candidate->distance, &candidate->tid);
+		AnnScanAdd(scan, candidate->distance, 0, &candidate->tid, 1);
 }
 
 static bool

@@ -30,15 +30,18 @@ HnswSelect(const AnnSpace *space, HnswChoice *choices, int n, int max)
 	int			chosen = 0;
 	int			fillers;
 	int			kept = 0;
+	AnnQuery	query;
 
+	AnnQueryInit(&query, space);
 	qsort(choices, n, sizeof(HnswChoice), compare_choices);
 
 	for (int i = 0; i < n; i++)
 	{
 		choices[i].chosen = chosen < max;
+		if (choices[i].chosen)
+			AnnQuerySetCode(&query, choices[i].code, choices[i].size);
 		for (int j = 0; j < i && choices[i].chosen; j++)
-			if (choices[j].chosen &&
-				AnnSpaceDistance(space, choices[i].code, choices[j].code) < choices[i].distance)
+			if (choices[j].chosen && AnnQueryDistance(&query, choices[j].code) < choices[i].distance)
 				choices[i].chosen = false;
 		chosen += choices[i].chosen;
 	}

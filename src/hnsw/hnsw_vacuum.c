@@ -411,15 +411,17 @@ add_choices(HnswVacuum *vacuum, const HnswNode *nodes, int count, HnswChoice *ch
 	for (int i = 0; i < count; i++)
 	{
 		const void *code;
+		Size		size;
 
 		if (!AnnVisitedAdd(&vacuum->seen, nodes[i]) || AnnVisitedHas(&vacuum->dead, nodes[i]))
 			continue;
-		code = HnswGetCode(&vacuum->graph, nodes[i], NULL);
+		code = HnswGetCode(&vacuum->graph, nodes[i], &size);
 		if (code == NULL)
 			continue;
 		choices[n].distance = AnnQueryDistance(&vacuum->owner, code);
 		choices[n].node = nodes[i];
 		choices[n].code = code;
+		choices[n].size = size;
 		n++;
 	}
 	return n;
@@ -484,8 +486,7 @@ repair_list(HnswVacuum *vacuum, HnswItem links, HnswNode owner, int level)
 		code = HnswGetCode(&vacuum->graph, owner, &size);
 		if (code == NULL)
 			return;
-		vacuum->owner.code = code;
-		vacuum->owner.size = size;
+		AnnQuerySetCode(&vacuum->owner, code, size);
 
 		memset(expected, 0xFF, sizeof(expected));
 		count = HnswReadList(index, links, owner, level, expected);
@@ -669,7 +670,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 												 ALLOCSET_DEFAULT_SIZES);
 	vacuum->highest = HNSW_NO_ITEM;
 	vacuum->highest_level = -1;
-	vacuum->owner.space = &vacuum->index.space;
+	AnnQueryInit(&vacuum->owner, &vacuum->index.space);
 
 	while (next < vacuum->nblocks)
 	{

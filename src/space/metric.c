@@ -26,6 +26,12 @@ half_is_finite(AnnHalf h)
 	return (h & 0x7C00) != 0x7C00;
 }
 
+static void
+copy_floats(int n, const float *x, float *out)
+{
+	memcpy(out, x, sizeof(float) * n);
+}
+
 #define DENSE_PREFIX vector
 #define DENSE_TYPE Vector
 #define DENSE_ELEM float
@@ -34,6 +40,7 @@ half_is_finite(AnnHalf h)
 #define DENSE_BATCH(op) ann_kernels.op##_f32_batch
 #define DENSE_MAX_DIM 2000
 #define DENSE_FINITE isfinite
+#define DENSE_FLOATS copy_floats
 #include "space/metric_dense.h"
 
 #define DENSE_PREFIX halfvec
@@ -44,6 +51,7 @@ half_is_finite(AnnHalf h)
 #define DENSE_BATCH(op) ann_kernels.op##_f16_batch
 #define DENSE_MAX_DIM 4000
 #define DENSE_FINITE half_is_finite
+#define DENSE_FLOATS ann_kernels.f16_to_f32
 #include "space/metric_dense.h"
 
 /*

@@ -23,8 +23,21 @@
 /* The most codes compared in one call. */
 #define ANN_BATCH 64
 
+/*
+ * How a distance follows from that of two points in Euclidean space, |q - x|^2.
+ */
+typedef enum AnnForm
+{
+	ANN_FORM_NONE,				/* it does not */
+	ANN_FORM_L2,				/* |q - x|^2 */
+	ANN_FORM_IP,				/* -q.x = (|q - x|^2 - |q|^2 - |x|^2) / 2 */
+	ANN_FORM_COSINE				/* |q - x|^2 / 2, of vectors of length 1 */
+} AnnForm;
+
 typedef struct AnnMetric
 {
+	AnnForm		form;
+
 	/*
 	 * The most dimensions, and for sparsevec the most non-zero elements, of a
 	 * full-precision code.
@@ -44,6 +57,12 @@ typedef struct AnnMetric
 	 * One that is to be stored must fit a page.
 	 */
 	void	   *(*encode) (Datum value, bool stored, Size *size);
+
+	/*
+	 * The elements of a code as floats, dim of them; for cosine, of length 1.
+	 * NULL where there is no Euclidean form.
+	 */
+	void		(*floats) (int dim, const void *code, float *out);
 
 	/* Is this, as found on disk, a code of so many dimensions? */
 	bool		(*valid) (int dim, const void *code, Size size);

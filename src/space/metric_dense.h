@@ -13,6 +13,7 @@
  *	  DENSE_BATCH(op)	its batch form
  *	  DENSE_MAX_DIM		dimensions that fit a page
  *	  DENSE_FINITE		function: is this element finite?
+ *	  DENSE_FLOATS		function: elements to floats (n, source, out)
  *
  * and gets const AnnMetric ann_metric_<prefix>_{l2,ip,cosine,l1}.
  */
@@ -88,6 +89,22 @@ DENSE_NAME(cosine_encode) (Datum value, bool stored, Size *size)
 	memcpy(code, v->x, elements);
 	memcpy((char *) code + elements, &sumsq, sizeof(float));
 	return code;
+}
+
+static void
+DENSE_NAME(floats) (int dim, const void *code, float *out)
+{
+	DENSE_FLOATS(dim, code, out);
+}
+
+static void
+DENSE_NAME(cosine_floats) (int dim, const void *code, float *out)
+{
+	float		inv_norm = 1 / sqrtf(DENSE_NAME(sumsq) (dim, code));
+
+	DENSE_FLOATS(dim, code, out);
+	for (int i = 0; i < dim; i++)
+		out[i] *= inv_norm;
 }
 
 static bool
@@ -172,6 +189,8 @@ DENSE_NAME(l1) (int dim, const void *a, const void *b)
 }
 
 const AnnMetric DENSE_METRIC(DENSE_PREFIX, l2) = {
+	.form = ANN_FORM_L2,
+	.floats = DENSE_NAME(floats),
 	.max_dim = DENSE_MAX_DIM,
 	.code_size = DENSE_NAME(code_size),
 	.dimensions = DENSE_NAME(dimensions),
@@ -183,6 +202,8 @@ const AnnMetric DENSE_METRIC(DENSE_PREFIX, l2) = {
 };
 
 const AnnMetric DENSE_METRIC(DENSE_PREFIX, ip) = {
+	.form = ANN_FORM_IP,
+	.floats = DENSE_NAME(floats),
 	.max_dim = DENSE_MAX_DIM,
 	.code_size = DENSE_NAME(code_size),
 	.dimensions = DENSE_NAME(dimensions),
@@ -194,6 +215,8 @@ const AnnMetric DENSE_METRIC(DENSE_PREFIX, ip) = {
 };
 
 const AnnMetric DENSE_METRIC(DENSE_PREFIX, cosine) = {
+	.form = ANN_FORM_COSINE,
+	.floats = DENSE_NAME(cosine_floats),
 	.max_dim = DENSE_MAX_DIM,
 	.code_size = DENSE_NAME(cosine_code_size),
 	.dimensions = DENSE_NAME(dimensions),
@@ -229,3 +252,4 @@ const AnnMetric DENSE_METRIC(DENSE_PREFIX, l1) = {
 #undef DENSE_BATCH
 #undef DENSE_MAX_DIM
 #undef DENSE_FINITE
+#undef DENSE_FLOATS
