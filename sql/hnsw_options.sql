@@ -110,11 +110,11 @@ CREATE INDEX ON t USING hnsw ((arr::halfvec) halfvec_l2_ops);
 CREATE INDEX ON t USING hnsw ((arr::sparsevec) sparsevec_l2_ops);
 \echo :SQLSTATE
 CREATE INDEX ON t USING hnsw ((vb::bit(3)) bit_hamming_ops);
-CREATE INDEX ON t USING hnsw ((arr::vector(2001)) vector_l2_ops);
+CREATE INDEX ON t USING hnsw ((arr::vector(2001)) vector_l2_ops) WITH (quantizer = none);
 \echo :SQLSTATE
-CREATE INDEX ON t USING hnsw ((arr::vector(2001)) vector_cosine_ops);
+CREATE INDEX ON t USING hnsw ((arr::vector(2001)) vector_cosine_ops) WITH (quantizer = none);
 \echo :SQLSTATE
-CREATE INDEX ON t USING hnsw ((arr::halfvec(4001)) halfvec_l2_ops);
+CREATE INDEX ON t USING hnsw ((arr::halfvec(4001)) halfvec_l2_ops) WITH (quantizer = none);
 \echo :SQLSTATE
 CREATE INDEX ON t USING hnsw ((vb::bit(64001)) bit_hamming_ops);
 \echo :SQLSTATE

@@ -27,7 +27,7 @@ AnnEditPage(AnnEdit *edit, Buffer buffer)
 
 	if (!known)
 	{
-		Assert(edit->nbuffers < MAX_GENERIC_XLOG_PAGES);
+		Assert(edit->nbuffers < ANN_MAX_EDIT_PAGES);
 		edit->buffers[edit->nbuffers++] = buffer;
 	}
 

@@ -20,11 +20,14 @@
 #include "storage/bufmgr.h"
 #include "utils/relcache.h"
 
+/* The most pages of an Edit. */
+#define ANN_MAX_EDIT_PAGES MAX_GENERIC_XLOG_PAGES
+
 typedef struct AnnEdit
 {
 	GenericXLogState *state;	/* NULL while building */
 	int			nbuffers;
-	Buffer		buffers[MAX_GENERIC_XLOG_PAGES];
+	Buffer		buffers[ANN_MAX_EDIT_PAGES];
 } AnnEdit;
 
 extern void AnnEditBegin(AnnEdit *edit, Relation index, bool building);

@@ -28,7 +28,25 @@ typedef struct HnswOptions
 	int32		vl_len_;		/* varlena header (do not touch directly!) */
 	int			m;
 	int			ef_construction;
+	int			layout;
+	int			quantizer;
+	int			bits;
+	int			neighbor_bits;
 } HnswOptions;
+
+typedef enum HnswLayout
+{
+	HNSW_LAYOUT_AUTO,
+	HNSW_LAYOUT_FAST,
+	HNSW_LAYOUT_COMPACT
+} HnswLayout;
+
+typedef enum HnswQuantizer
+{
+	HNSW_QUANTIZER_AUTO,
+	HNSW_QUANTIZER_RABITQ,
+	HNSW_QUANTIZER_NONE
+} HnswQuantizer;
 
 #define HNSW_DEFAULT_M 16
 #define HNSW_DEFAULT_EF_CONSTRUCTION 64
@@ -40,8 +58,95 @@ static const struct config_enum_entry iterative_scan_options[] = {
 	{NULL, 0, false}
 };
 
+static relopt_enum_elt_def layouts[] = {
+	{"auto", HNSW_LAYOUT_AUTO},
+	{"fast", HNSW_LAYOUT_FAST},
+	{"compact", HNSW_LAYOUT_COMPACT},
+	{NULL}
+};
+
+static relopt_enum_elt_def quantizers[] = {
+	{"auto", HNSW_QUANTIZER_AUTO},
+	{"rabitq", HNSW_QUANTIZER_RABITQ},
+	{"none", HNSW_QUANTIZER_NONE},
+	{NULL}
+};
+
+/* Rotated vectors have 64 dimensions at least: below, codes save nothing. */
+#define MIN_QUANTIZED_DIM 48
+
+/* Up to so many dimensions, fewer bits would cost more recall than space. */
+#define MAX_MANY_BITS_DIM 192
+
+/* Does the element of a node of any level fit a page? */
+static bool
+fits(const AnnSpace *space, int m)
+{
+	HnswShape	shape;
+
+	HnswMakeShape(&shape, space, m, space->near_bits > 0);
+	return shape.max_level >= HNSW_MIN_MAX_LEVEL;
+}
+
+/* Nodes of a shape on a page. */
+static int
+nodes_per_page(const AnnSpace *space, int m, bool near)
+{
+	HnswShape	shape;
+	Size		room;
+
+	HnswMakeShape(&shape, space, m, near);
+	room = HnswItemRoom(HnswElementSize(&shape, 0, shape.code_size)) +
+		shape.parts[0] * HnswItemRoom(HnswLinksSize(&shape, 0));
+	return ANN_PAGE_ROOM / room;
+}
+
+/*
+ * Chooses the precision of codes.  With many dimensions 4 bits do, but 8 are
+ * taken where they cost no space; the longest vectors fit a page with fewer only.
+ */
+static void
+set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
+{
+	bool		fast = options == NULL || options->layout != HNSW_LAYOUT_COMPACT;
+	int			near_bits = options != NULL ? options->neighbor_bits : 0;
+	int			bits = options != NULL ? options->bits : 0;
+	int			quantizer = options != NULL ? options->quantizer : HNSW_QUANTIZER_AUTO;
+	int			few;
+
+	if (space->metric->form == ANN_FORM_NONE || quantizer == HNSW_QUANTIZER_NONE ||
+		(quantizer == HNSW_QUANTIZER_AUTO && space->dim < MIN_QUANTIZED_DIM))
+	{
+		AnnSpaceSetBits(space, rel, 0, 0);
+		return;
+	}
+
+	if (near_bits == 0)
+		near_bits = space->dim <= MAX_MANY_BITS_DIM ? 2 : 1;
+	if (!fast)
+		near_bits = 0;
+	if (bits > 0)
+	{
+		AnnSpaceSetBits(space, rel, bits, near_bits);
+		return;
+	}
+
+	bits = 4;
+	AnnSpaceSetBits(space, rel, bits, near_bits);
+	while (bits > 1 && !fits(space, m))
+		AnnSpaceSetBits(space, rel, --bits, near_bits);
+	if (bits < 4)
+		return;
+
+	few = nodes_per_page(space, m, fast);
+	AnnSpaceSetBits(space, rel, 8, near_bits);
+	if (space->dim > MAX_MANY_BITS_DIM &&
+		(!fast || nodes_per_page(space, m, fast) < few))
+		AnnSpaceSetBits(space, rel, 4, near_bits);
+}
+
 void
-HnswGetOptions(Relation rel, int *m, int *ef_construction)
+HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction)
 {
 	HnswOptions *options = (HnswOptions *) rel->rd_options;
 
@@ -52,19 +157,22 @@ HnswGetOptions(Relation rel, int *m, int *ef_construction)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("ef_construction must be greater than or equal to 2 * m")));
+
+	AnnSpaceCreate(space, rel);
+	set_precision(space, rel, options, *m);
 }
 
 int
-HnswLevel(int m, const ItemPointerData *tid)
+HnswLevel(const HnswShape *shape, const ItemPointerData *tid)
 {
 	uint64		hash = hash_bytes_extended((const unsigned char *) tid, sizeof(ItemPointerData),
 										   (uint64) ann_seed);
 
 	/* in (0, 1] */
 	double		uniform = ldexp((double) ((hash >> 11) + 1), -53);
-	int			level = (int) (-log(uniform) / log(m));
+	int			level = (int) (-log(uniform) / log(shape->m));
 
-	return Min(level, HnswMaxLevel(m));
+	return Min(level, shape->max_level);
 }
 
 static bytea *
@@ -73,6 +181,10 @@ hnswoptions(Datum reloptions, bool validate)
 	static const relopt_parse_elt elements[] = {
 		{"m", RELOPT_TYPE_INT, offsetof(HnswOptions, m)},
 		{"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptions, ef_construction)},
+		{"layout", RELOPT_TYPE_ENUM, offsetof(HnswOptions, layout)},
+		{"quantizer", RELOPT_TYPE_ENUM, offsetof(HnswOptions, quantizer)},
+		{"bits", RELOPT_TYPE_INT, offsetof(HnswOptions, bits)},
+		{"neighbor_bits", RELOPT_TYPE_INT, offsetof(HnswOptions, neighbor_bits)},
 	};
 
 	return build_reloptions(reloptions, validate, hnsw_relopt_kind, sizeof(HnswOptions),
@@ -116,9 +228,9 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	HnswOpen(&index, rel);
 	index_close(rel, NoLock);
 
-	levels = log(tuples) / log(index.m);
+	levels = log(tuples) / log(index.shape.m);
 	fresh = Min(0.5 * levels / (1 + log(hnsw_ef_search)), 1);
-	cost.first = levels * index.m + 2.0 * index.m * hnsw_ef_search * fresh;
+	cost.first = levels * index.shape.m + 2.0 * index.shape.m * hnsw_ef_search * fresh;
 	cost.further = 1;
 	AnnCostEstimate(root, path, loop_count, &cost, startup, total, selectivity, correlation, pages);
 }
@@ -157,6 +269,19 @@ HnswInit(void)
 	add_int_reloption(hnsw_relopt_kind, "ef_construction", "Size of the beam while building",
 					  HNSW_DEFAULT_EF_CONSTRUCTION, HNSW_MIN_EF_CONSTRUCTION,
 					  HNSW_MAX_EF_CONSTRUCTION, AccessExclusiveLock);
+
+	add_enum_reloption(hnsw_relopt_kind, "layout",
+					   "Whether nodes hold codes of their neighbours: quick to search, or small",
+					   layouts, HNSW_LAYOUT_AUTO,
+					   "Valid values are \"auto\", \"fast\" and \"compact\".", AccessExclusiveLock);
+	add_enum_reloption(hnsw_relopt_kind, "quantizer", "What nodes hold of vectors",
+					   quantizers, HNSW_QUANTIZER_AUTO,
+					   "Valid values are \"auto\", \"rabitq\" and \"none\".", AccessExclusiveLock);
+	add_int_reloption(hnsw_relopt_kind, "bits", "Bits per dimension of a vector's code; 0: chosen",
+					  0, 0, 8, AccessExclusiveLock);
+	add_int_reloption(hnsw_relopt_kind, "neighbor_bits",
+					  "Bits per dimension of a neighbour's code; 0: chosen",
+					  0, 0, 4, AccessExclusiveLock);
 
 	DefineCustomIntVariable("hnsw.ef_search",
 							"Size of the beam of a search.",

@@ -20,7 +20,7 @@ typedef struct HnswIndex
 	AnnSpace	space;
 
 	/* From the metapage, where they were frozen when the index was built. */
-	int			m;
+	HnswShape	shape;
 	int			ef_construction;
 	uint32		slots;
 
@@ -73,11 +73,14 @@ HnswItemOffset(const HnswIndex *index, HnswItem item)
 /* Called from _PG_init. */
 extern void HnswInit(void);
 
-/* m and ef_construction as CREATE INDEX gave them. */
-extern void HnswGetOptions(Relation rel, int *m, int *ef_construction);
+/*
+ * What CREATE INDEX asked for: m and ef_construction, and in the space, which
+ * it makes, the precision of codes.
+ */
+extern void HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction);
 
 /* The level of the node that a heap TID makes; geometric, with ratio 1 / m. */
-extern int	HnswLevel(int m, const ItemPointerData *tid);
+extern int	HnswLevel(const HnswShape *shape, const ItemPointerData *tid);
 
 /* hnsw_page.c */
 
@@ -88,7 +91,7 @@ extern void HnswOpen(HnswIndex *index, Relation rel);
 extern void HnswRememberTargets(const HnswIndex *index);
 
 /* The contents of the metapage of a new index, and writing it. */
-extern void HnswMakeMeta(HnswMetaPageData *meta, const AnnSpace *space, int m, int ef_construction);
+extern void HnswMakeMeta(HnswMetaPageData *meta, Relation rel);
 extern void HnswCreateMetaPage(Relation rel, ForkNumber fork, const HnswMetaPageData *meta);
 
 /* The item number of an item of a block. */
@@ -99,8 +102,12 @@ extern HnswItem HnswItemNumber(const HnswIndex *index, BlockNumber blkno, Offset
  * or one of another kind (its place was reused).  Its size is checked: damage
  * is an error.
  */
-extern HnswElement HnswGetElement(const HnswIndex *index, Page page, HnswItem item, Size *code_size);
+extern HnswElement HnswGetElement(const HnswIndex *index, Page page, HnswItem item);
 extern HnswLinks HnswGetLinks(const HnswIndex *index, Page page, HnswItem item);
+
+/* The code of an element; size may be NULL. */
+extern void *HnswGetCode(const HnswIndex *index, Page page, HnswItem item, HnswElement element,
+						 Size *size);
 extern HnswPostings HnswGetPostings(const HnswIndex *index, Page page, HnswItem item, int *capacity);
 
 /* Pins the page of an item, without looking at it. */
@@ -126,6 +133,9 @@ typedef struct HnswTids
 	int			count;
 	int			capacity;
 } HnswTids;
+
+/* Adds one. */
+extern void HnswAppendTid(HnswTids *tids, const ItemPointerData *tid);
 
 /*
  * Reads the heap TIDs of a node in its postings, from the first on.  Returns
@@ -157,7 +167,7 @@ extern void HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, bool keep)
  * The code of a node, from what was kept, or from its page and then kept; NULL
  * if it is dead or gone.  size may be NULL.
  */
-extern const void *HnswGetCode(HnswPageGraph *graph, HnswNode node, Size *size);
+extern const void *HnswNodeCode(HnswPageGraph *graph, HnswNode node, Size *size);
 
 /*
  * Forgets the codes kept, if they take more than work_mem: to be called where
@@ -165,20 +175,40 @@ extern const void *HnswGetCode(HnswPageGraph *graph, HnswNode node, Size *size);
  */
 extern void HnswTrimCodes(HnswPageGraph *graph);
 
-/*
- * Copies a list into out[HnswMaxNeighbours]; returns the number of neighbours, or
- * -1 if there is no such list: the links no longer are the owner's.
- */
-extern int	HnswReadList(HnswIndex *index, HnswItem links, HnswNode owner, int level,
-						 HnswNode *out);
+/* The links of a node that are a part of a level's; HNSW_NO_ITEM if there are none. */
+extern HnswItem HnswFindLinks(HnswIndex *index, HnswNode node, int level, int part);
 
 /*
- * Replaces a list by another, unless somebody has changed it: then false.  If it
- * is gone there is nothing to do.
- * expected and list are complete, HNSW_NO_ITEM in their free places.
+ * A copy of links, palloc'd, or NULL if they no longer are the owner's.
  */
-extern bool HnswWriteList(HnswIndex *index, HnswItem links, HnswNode owner, int level,
-						  const HnswNode *expected, const HnswNode *list);
+extern HnswLinks HnswReadLinks(HnswIndex *index, HnswItem item, HnswNode owner);
+
+/*
+ * Replaces links, which were read as old, by others of the same level, unless
+ * somebody has changed them: then false.  If they are gone there is nothing to do.
+ */
+extern bool HnswReplaceLinks(HnswIndex *index, HnswItem item, const HnswLinksData *old,
+							 const HnswLinksData *new);
+
+/*
+ * Sets a place of links, of which the owner is decoded as host, to a neighbour.
+ */
+extern void HnswSetLink(const HnswIndex *index, HnswLinks links, int i, const float *host,
+						HnswNode node, const void *code, bool chosen);
+
+/*
+ * Makes links out of choices[n], for an owner of which the code is given; what
+ * before (or NULL) says of the same neighbours is taken over.
+ */
+extern HnswLinks HnswMakeLinks(const HnswIndex *index, HnswNode owner, int level,
+							   const float *host, const HnswChoice *choices, int n,
+							   const HnswLinksData *before);
+
+/*
+ * The vector that neighbours' codes are relative to, palloc'd; NULL if they have
+ * none.
+ */
+extern float *HnswDecodeHost(const HnswIndex *index, const void *code);
 
 /* hnsw_insert.c */
 

@@ -30,72 +30,78 @@ typedef struct HnswBuildState
  * Writing the graph to pages
  */
 
+/* The page that is being filled. */
+typedef struct WriterPage
+{
+	BlockNumber blkno;
+	OffsetNumber offset;		/* of the last item */
+	Size		room;
+	Buffer		buf;
+} WriterPage;
+
 /* Where the next item goes; as a dry run, or really. */
 typedef struct Writer
 {
 	HnswIndex  *index;
 	bool		dry;
-	BlockNumber blkno;
-	OffsetNumber offset;		/* of the last item */
-	Size		room;
-	Buffer		buf;
+	BlockNumber blkno;			/* of the last page begun */
+	WriterPage	nodes;
+	WriterPage	links;			/* of those that are not beside their element */
 } Writer;
 
 static void
 start_writer(Writer *writer, HnswIndex *index, bool dry)
 {
+	memset(writer, 0, sizeof(Writer));
 	writer->index = index;
 	writer->dry = dry;
 	writer->blkno = ANN_METAPAGE_BLKNO;
-	writer->offset = InvalidOffsetNumber;
-	writer->room = 0;
-	writer->buf = InvalidBuffer;
 }
 
 static void
-finish_page(Writer *writer)
+finish_page(WriterPage *page)
 {
-	if (BufferIsValid(writer->buf))
+	if (BufferIsValid(page->buf))
 	{
-		MarkBufferDirty(writer->buf);
-		UnlockReleaseBuffer(writer->buf);
+		MarkBufferDirty(page->buf);
+		UnlockReleaseBuffer(page->buf);
 	}
-	writer->buf = InvalidBuffer;
+	page->buf = InvalidBuffer;
 }
 
 /* Begins a page unless there is so much room, line pointers included. */
 static void
-need_room(Writer *writer, Size room)
+need_room(Writer *writer, WriterPage *page, Size room)
 {
-	if (writer->room >= room)
+	if (page->room >= room)
 		return;
 
-	finish_page(writer);
-	writer->blkno++;
-	writer->offset = InvalidOffsetNumber;
-	writer->room = ANN_PAGE_ROOM;
+	finish_page(page);
+	page->blkno = ++writer->blkno;
+	page->offset = InvalidOffsetNumber;
+	page->room = ANN_PAGE_ROOM;
 	if (!writer->dry)
 	{
 		CHECK_FOR_INTERRUPTS();
-		writer->buf = AnnExtend(writer->index->rel, MAIN_FORKNUM);
-		Assert(BufferGetBlockNumber(writer->buf) == writer->blkno);
-		AnnInitPage(BufferGetPage(writer->buf), HNSW_PAGE_ITEMS);
+		page->buf = AnnExtend(writer->index->rel, MAIN_FORKNUM);
+		Assert(BufferGetBlockNumber(page->buf) == page->blkno);
+		AnnInitPage(BufferGetPage(page->buf), HNSW_PAGE_ITEMS);
 	}
 }
 
 /* Adds an item, for which there is room; returns its number. */
 static HnswItem
-write_item(Writer *writer, void *item, Size size)
+write_item(Writer *writer, WriterPage *page, void *item, Size size)
 {
-	need_room(writer, MAXALIGN(size) + sizeof(ItemIdData));
-	writer->room -= MAXALIGN(size) + sizeof(ItemIdData);
-	writer->offset++;
+	need_room(writer, page, HnswItemRoom(size));
+	page->room -= HnswItemRoom(size);
+	page->offset++;
 	if (!writer->dry &&
-		PageAddItem(BufferGetPage(writer->buf), (Item) item, size, writer->offset,
-					false, false) != writer->offset)
+		PageAddItem(BufferGetPage(page->buf), (Item) item, size, page->offset,
+					false, false) != page->offset)
 		elog(ERROR, "could not add an item to block %u of index \"%s\"",
-			 writer->blkno, RelationGetRelationName(writer->index->rel));
-	return HnswItemNumber(writer->index, writer->blkno, writer->offset);
+			 page->blkno, RelationGetRelationName(writer->index->rel));
+	return HnswItemNumber(writer->index, page->blkno, page->offset);
 }
 
 /*
@@ -117,7 +123,7 @@ write_postings(Writer *writer, HnswMemory *memory, HnswNode node, int count, Hns
 	{
 		postings->count = Min(count - done, most);
 		memcpy(postings->tids, tids + done, sizeof(ItemPointerData) * postings->count);
-		postings->next = write_item(writer, postings,
+		postings->next = write_item(writer, &writer->links, postings,
 									HnswPostingsSize(Max(postings->count, HNSW_MIN_POSTINGS)));
 	}
 	pfree(tids);
@@ -127,58 +133,122 @@ write_postings(Writer *writer, HnswMemory *memory, HnswNode node, int count, Hns
 }
 
 /*
- * Writes a node: first its further TIDs, then links and element, together if
- * they fit a page.  numbers[] are the item numbers of all nodes; a dry run fills
- * them in.
+ * The links of a node that are one part of a level's.  Their contents matter only
+ * when they are really written.
+ */
+static HnswLinks
+make_links(Writer *writer, HnswMemory *memory, HnswNode node, int level, int part,
+		   const float *host, const HnswNode *numbers)
+{
+	HnswIndex  *index = writer->index;
+	int			parts = HnswParts(&index->shape, level);
+	HnswNode	nodes[2 * HNSW_MAX_M];
+	bool		chosen[2 * HNSW_MAX_M];
+	HnswChoice	choices[2 * HNSW_MAX_M];
+	int			count = writer->dry ? 0 : HnswMemGetNeighbours(memory, node, level, nodes, chosen);
+	int			n = 0;
+
+	for (int i = part; i < count; i += parts)
+	{
+		HnswMemNodeInfo info;
+
+		HnswMemGetNode(memory, nodes[i], &info);
+		choices[n].node = numbers[nodes[i]];
+		choices[n].chosen = chosen[i];
+		choices[n++].code = info.code;
+	}
+	return HnswMakeLinks(index, numbers[node], level, host, choices, n, NULL);
+}
+
+/*
+ * Writes a node: its further TIDs, its links, and the element.  numbers[] are the
+ * item numbers of all nodes; a dry run fills them in.
  */
 static void
 write_node(Writer *writer, HnswMemory *memory, HnswNode node, HnswNode *numbers)
 {
 	HnswIndex  *index = writer->index;
+	const HnswShape *shape = &index->shape;
 	HnswMemNodeInfo info;
 	HnswElement element;
-	HnswLinks	links;
 	Size		element_size;
-	Size		links_size;
-	Size		both;
-	HnswItem	postings = HNSW_NO_ITEM;
-	HnswItem	item;
+	Size		room;
+	float	   *host;
+	int			beside;
+	int			i = 0;
 
 	HnswMemGetNode(memory, node, &info);
-	if (info.npostings > 0)
-		postings = write_postings(writer, memory, node, info.npostings, numbers[node]);
-
-	links_size = HnswLinksSize(index->m, info.level);
-	links = palloc0(links_size);
-	links->kind = HNSW_LINKS;
-	links->level = info.level;
-	links->owner = numbers[node];
-	memset(links->nodes, 0xFF, links_size - offsetof(HnswLinksData, nodes));
-	for (int level = 0; level <= info.level && !writer->dry; level++)
-	{
-		HnswNode   *list = links->nodes + HnswLinksStart(index->m, level);
-		int			n = HnswMemGetNeighbours(memory, node, level, list);
-
-		for (int i = 0; i < n; i++)
-			list[i] = numbers[list[i]];
-	}
-
-	element_size = HnswElementSize(info.code_size);
-	both = MAXALIGN(element_size) + MAXALIGN(links_size) + 2 * sizeof(ItemIdData);
-	if (both <= ANN_PAGE_ROOM)
-		need_room(writer, both);
-	item = write_item(writer, links, links_size);
-
+	element_size = HnswElementSize(shape, info.level, info.code_size);
 	element = palloc0(element_size);
 	element->kind = HNSW_ELEMENT;
 	element->level = info.level;
-	element->links = item;
-	element->postings = postings;
+	element->postings = HNSW_NO_ITEM;
 	element->tid = info.tid;
-	memcpy(element->code, info.code, info.code_size);
-	numbers[node] = write_item(writer, element, element_size);
-	pfree(element);
-	pfree(links);
+	memcpy(HnswElementCode(shape, element), info.code, info.code_size);
+	if (info.npostings > 0)
+		element->postings = write_postings(writer, memory, node, info.npostings, numbers[node]);
+
+	beside = HnswCountBeside(shape, info.level, element_size);
+	room = HnswItemRoom(element_size);
+	for (int level = 0; level <= info.level; level++)
+		for (int part = 0; part < HnswParts(shape, level); part++, i++)
+			if (i < beside)
+				room += HnswItemRoom(HnswLinksSize(shape, level));
+	need_room(writer, &writer->nodes, room);
+
+	host = writer->dry ? NULL : HnswDecodeHost(index, info.code);
+	i = 0;
+	for (int level = 0; level <= info.level; level++)
+		for (int part = 0; part < HnswParts(shape, level); part++, i++)
+			element->links[i] = write_item(writer, i < beside ? &writer->nodes : &writer->links,
+										   make_links(writer, memory, node, level, part, host, numbers),
+										   HnswLinksSize(shape, level));
+	numbers[node] = write_item(writer, &writer->nodes, element, element_size);
+}
+
+/*
+ * The order in which nodes are written.  Where a search reads the page of each
+ * neighbour, neighbours had better share pages: a node's follow it, in the order
+ * of a walk of the graph, breadth first.
+ */
+static HnswNode *
+order_nodes(const HnswIndex *index, HnswMemory *memory)
+{
+	uint32		count = HnswMemCount(memory);
+	HnswNode   *order = palloc_extended(sizeof(HnswNode) * Max(count, 1), MCXT_ALLOC_HUGE);
+	bool	   *listed;
+	uint32		n = 0;
+	uint32		next = 0;
+
+	if (index->shape.near_size > 0)
+	{
+		for (; n < count; n++)
+			order[n] = n;
+		return order;
+	}
+
+	listed = palloc_extended(Max(count, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (HnswNode start = 0; start < count; start++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!listed[start])
+			order[n++] = start;
+		listed[start] = true;
+		for (; next < n; next++)
+		{
+			HnswNode	nodes[2 * HNSW_MAX_M];
+			int			neighbours = HnswMemGetNeighbours(memory, order[next], 0, nodes, NULL);
+
+			for (int i = 0; i < neighbours; i++)
+				if (!listed[nodes[i]])
+				{
+					listed[nodes[i]] = true;
+					order[n++] = nodes[i];
+				}
+		}
+	}
+	pfree(listed);
+	return order;
 }
 
 static void
@@ -187,6 +257,10 @@ write_graph(HnswIndex *index, HnswMemory *memory)
 	uint32		count = HnswMemCount(memory);
 	HnswNode   *numbers = palloc_extended(sizeof(HnswNode) * Max(count, 1),
 										  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	HnswNode   *order = order_nodes(index, memory);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw write",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	HnswNode	entry;
 	int			level;
 
@@ -195,13 +269,20 @@ write_graph(HnswIndex *index, HnswMemory *memory)
 		Writer		writer;
 
 		start_writer(&writer, index, dry);
-		for (HnswNode node = 0; node < count; node++)
-			write_node(&writer, memory, node, numbers);
-		finish_page(&writer);
+		for (uint32 i = 0; i < count; i++)
+		{
+			write_node(&writer, memory, order[i], numbers);
+			MemoryContextReset(context);
+		}
+		finish_page(&writer.nodes);
+		finish_page(&writer.links);
 	}
 
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
 	if (HnswMemEntry(memory, &entry, &level))
 		HnswWriteEntry(index, numbers[entry], level);
+	pfree(order);
 	pfree(numbers);
 }
 
@@ -212,11 +293,10 @@ write_graph(HnswIndex *index, HnswMemory *memory)
 static void
 hnsw_build_init(AnnBuild *build)
 {
-	int			m;
-	int			ef_construction;
+	HnswIndex	index;
 
-	HnswGetOptions(build->index, &m, &ef_construction);
-	HnswMemoryInit(build->area, build->area_size, m);
+	HnswOpen(&index, build->index);
+	HnswMemoryInit(build->area, build->area_size, index.shape.m);
 }
 
 static void
@@ -226,8 +306,8 @@ hnsw_build_begin(AnnBuild *build)
 
 	HnswOpen(&state->index, build->index);
 	state->index.build_lock = HnswMemoryGraphLock(build->area);
-	HnswMemGraphInit(&state->graph, build->area, &state->index.space, &state->value,
-					 state->index.m, state->index.ef_construction);
+	HnswMemGraphInit(&state->graph, build->area, &state->index.space, &state->index.shape,
+					 &state->value, state->index.ef_construction);
 	build->state = state;
 }
 
@@ -317,22 +397,19 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 {
 	AnnBuild	build = {0};
 	HnswMetaPageData meta;
-	AnnSpace	space;
+	HnswIndex	index;
 	IndexBuildResult *result;
 	double		tuples = AnnBuildEstimateTuples(heap);
-	int			m;
-	int			ef_construction;
+	Size		size;
 
-	HnswGetOptions(rel, &m, &ef_construction);
-	AnnSpaceCreate(&space, rel);
-	AnnSpaceSetBits(&space, rel, 0);
-	HnswMakeMeta(&meta, &space, m, ef_construction);
+	HnswMakeMeta(&meta, rel);
 	HnswCreateMetaPage(rel, MAIN_FORKNUM, &meta);
 
 	/* What was cached is that of the index before a TRUNCATE. */
 	if (rel->rd_amcache != NULL)
 		pfree(rel->rd_amcache);
 	rel->rd_amcache = NULL;
+	HnswOpen(&index, rel);
 
 	build.heap = heap;
 	build.index = rel;
@@ -341,7 +418,8 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_HNSW_LOAD);
 
 	/* The number of rows is an estimate, and levels are drawn. */
-	result = AnnBuildRun(&build, tuples, HnswMemorySize(&space, m, tuples * 1.5 + 1000), finish);
+	size = HnswMemorySize(&index.space, index.shape.m, tuples * 1.5 + 1000);
+	result = AnnBuildRun(&build, tuples, size, finish);
 	AnnEditLogBuild(rel, MAIN_FORKNUM);
 	return result;
 }
@@ -350,14 +428,8 @@ void
 hnswbuildempty(Relation rel)
 {
 	HnswMetaPageData meta;
-	AnnSpace	space;
-	int			m;
-	int			ef_construction;
 
-	HnswGetOptions(rel, &m, &ef_construction);
-	AnnSpaceCreate(&space, rel);
-	AnnSpaceSetBits(&space, rel, 0);
-	HnswMakeMeta(&meta, &space, m, ef_construction);
+	HnswMakeMeta(&meta, rel);
 	HnswCreateMetaPage(rel, INIT_FORKNUM, &meta);
 	AnnEditLogBuild(rel, INIT_FORKNUM);
 }

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
@@ -50,7 +52,8 @@ typedef struct Look
 	int			kind;			/* 0: nothing there */
 	int			level;
 	int			flags;
-	HnswItem	links;
+	int			nlinks;
+	HnswItem	links[(HNSW_MAX_LEVEL + 1) * HNSW_MAX_PARTS];
 	HnswItem	postings;
 	HnswItem	next;
 	HnswNode	owner;
@@ -68,6 +71,7 @@ report(HnswVerifier *verifier, const char *invariant, const char *what, HnswItem
 static Look
 look_at(HnswVerifier *verifier, Page page, OffsetNumber offset)
 {
+	const HnswShape *shape = &verifier->index.shape;
 	Look		look = {0};
 	ItemId		id;
 	Size		size;
@@ -82,17 +86,20 @@ look_at(HnswVerifier *verifier, Page page, OffsetNumber offset)
 		return look;
 
 	item = (HnswItemData *) PageGetItem(page, id);
-	if (item->kind == HNSW_ELEMENT && size >= HnswElementSize(0))
+	if (item->kind == HNSW_ELEMENT && size >= HnswElementSize(shape, 0, 0) &&
+		((HnswElement) item)->level <= shape->max_level &&
+		size >= HnswElementSize(shape, ((HnswElement) item)->level, 0))
 	{
 		HnswElement element = (HnswElement) item;
 
 		look.kind = HNSW_ELEMENT;
 		look.level = element->level;
 		look.flags = element->flags;
-		look.links = element->links;
+		look.nlinks = HnswFirstPart(shape, element->level + 1);
+		memcpy(look.links, element->links, look.nlinks * sizeof(HnswItem));
 		look.postings = element->postings;
 	}
-	else if (item->kind == HNSW_LINKS && size >= HnswLinksSize(verifier->index.m, 0))
+	else if (item->kind == HNSW_LINKS && size >= sizeof(HnswLinksData))
 	{
 		look.kind = HNSW_LINKS;
 		look.level = ((HnswLinks) item)->level;
@@ -105,6 +112,16 @@ look_at(HnswVerifier *verifier, Page page, OffsetNumber offset)
 		look.owner = ((HnswPostings) item)->owner;
 	}
 	return look;
+}
+
+/* Does an element name links as its own? */
+static bool
+names_links(const Look *element, HnswItem links)
+{
+	for (int i = 0; i < element->nlinks; i++)
+		if (element->links[i] == links)
+			return true;
+	return false;
 }
 
 /* Looks at an item anywhere in the index. */
@@ -166,24 +183,39 @@ chain_leads(HnswVerifier *verifier, HnswNode node, HnswItem first, HnswItem want
  * Checks of one kind of item.  data is a copy; what it refers to is looked up.
  */
 
+/* VACUUM removes those of a dead element one by one. */
+static void
+check_own_links(HnswVerifier *verifier, HnswNode node, HnswElement element, int level, int i)
+{
+	HnswItem	item = element->links[i];
+	Look		links = look_up(verifier, item);
+	Look		now;
+
+	if ((item == HNSW_NO_ITEM && (element->flags & HNSW_DEAD)) ||
+		(links.kind == HNSW_LINKS && links.owner == node && links.level == level))
+		return;
+
+	now = look_up(verifier, node);
+	if (names_links(&now, item))
+		report(verifier, "I3", "an element's links are not its own", item);
+}
+
 static void
 check_element(HnswVerifier *verifier, HnswNode node, HnswElement element, Size size)
 {
 	const AnnSpace *space = &verifier->index.space;
-	Size		code_size = size - HnswElementSize(0);
+	const HnswShape *shape = &verifier->index.shape;
+	Size		code_size = size - HnswElementSize(shape, element->level, 0);
 	bool		dead = (element->flags & HNSW_DEAD) != 0;
-	Look		links;
 
-	if (element->level > HnswMaxLevel(verifier->index.m) ||
-		(space->code_size > 0 && code_size != space->code_size))
-		report(verifier, "I2", "the size or level of an element is wrong", node);
-	else if (!AnnSpaceValid(space, element->code, code_size))
+	if (space->code_size > 0 && code_size != space->code_size)
+		report(verifier, "I2", "the size of an element is wrong", node);
+	else if (!AnnSpaceValid(space, HnswElementCode(shape, element), code_size))
 		report(verifier, "I7", "the code of an element is not a value of the index", node);
 
-	links = look_up(verifier, element->links);
-	if ((links.kind != HNSW_LINKS || links.owner != node || links.level != element->level) &&
-		look_up(verifier, node).links == element->links)
-		report(verifier, "I3", "an element's links are not its own", element->links);
+	for (int level = 0; level <= element->level; level++)
+		for (int part = 0; part < HnswParts(shape, level); part++)
+			check_own_links(verifier, node, element, level, HnswFirstPart(shape, level) + part);
 
 	if (!chain_leads(verifier, node, element->postings, HNSW_NO_ITEM) &&
 		look_up(verifier, node).postings == element->postings)
@@ -204,51 +236,52 @@ check_element(HnswVerifier *verifier, HnswNode node, HnswElement element, Size s
 }
 
 static void
-check_neighbour(HnswVerifier *verifier, HnswItem item, HnswNode owner, int level,
-				const HnswNode *list, int i)
+check_neighbour(HnswVerifier *verifier, HnswItem item, HnswLinks links, const HnswNode *list, int i)
 {
+	HnswIndex  *index = &verifier->index;
 	Look		neighbour;
+	HnswLinks	now;
 
 	for (int j = 0; j < i; j++)
 		if (list[i] == list[j])
 			report(verifier, "I6", "a list has a neighbour twice", list[i]);
-	if (list[i] == owner)
-		report(verifier, "I6", "a node is its own neighbour", owner);
+	if (list[i] == links->owner)
+		report(verifier, "I6", "a node is its own neighbour", links->owner);
 
 	neighbour = look_up(verifier, list[i]);
-	if (neighbour.kind == HNSW_ELEMENT && neighbour.level >= level && !(neighbour.flags & HNSW_DEAD))
+	if (neighbour.kind == HNSW_ELEMENT && neighbour.level >= links->level &&
+		!(neighbour.flags & HNSW_DEAD))
 		return;
 
 	/* Unless the list has changed in the meantime, the link is broken. */
-	if (look_up(verifier, item).owner == owner)
-	{
-		HnswNode	now[2 * HNSW_MAX_M];
-		int			n = HnswReadList(&verifier->index, item, owner, level, now);
-
-		for (int j = 0; j < n; j++)
-			if (now[j] == list[i])
-			{
-				report(verifier, "I5",
-					   neighbour.kind != HNSW_ELEMENT ? "a link leads to no element" :
-					   neighbour.level < level ? "a link leads to an element of a lower level" :
-					   "a link leads to a dead element", list[i]);
-				break;
-			}
-	}
+	now = HnswReadLinks(index, item, links->owner);
+	for (int j = 0; now != NULL && j < now->count; j++)
+		if (HnswViewLinks(&index->shape, now).nodes[j] == list[i])
+		{
+			report(verifier, "I5",
+				   neighbour.kind != HNSW_ELEMENT ? "a link leads to no element" :
+				   neighbour.level < links->level ? "a link leads to an element of a lower level" :
+				   "a link leads to a dead element", list[i]);
+			break;
+		}
+	if (now != NULL)
+		pfree(now);
 }
 
 static void
 check_links(HnswVerifier *verifier, HnswItem item, HnswLinks links, Size size)
 {
-	int			m = verifier->index.m;
+	const HnswShape *shape = &verifier->index.shape;
 	Look		owner = look_up(verifier, links->owner);
+	HnswLinksView view;
 
-	if (links->level > HnswMaxLevel(m) || size != HnswLinksSize(m, links->level))
+	if (links->level > shape->max_level || size != HnswLinksSize(shape, links->level) ||
+		links->count > HnswPlaces(shape, links->level))
 	{
 		report(verifier, "I2", "the size of a node's links does not fit their level", item);
 		return;
 	}
-	if ((owner.kind != HNSW_ELEMENT || owner.links != item) &&
+	if ((owner.kind != HNSW_ELEMENT || !names_links(&owner, item)) &&
 		look_up(verifier, item).owner == links->owner)
 	{
 		report(verifier, "I4", "links belong to no element", item);
@@ -257,21 +290,21 @@ check_links(HnswVerifier *verifier, HnswItem item, HnswLinks links, Size size)
 	if (owner.flags & HNSW_DEAD)
 		return;
 
-	for (int level = 0; level <= links->level; level++)
+	view = HnswViewLinks(shape, links);
+	for (int i = 0; i < links->count; i++)
 	{
-		const HnswNode *list = links->nodes + HnswLinksStart(m, level);
-		int			max = HnswMaxNeighbours(m, level);
-		int			n = HnswCountNeighbours(list, max);
-
-		for (int i = 0; i < n; i++)
-			check_neighbour(verifier, item, links->owner, level, list, i);
-		for (int i = n; i < max; i++)
-			if (list[i] != HNSW_NO_ITEM)
-			{
-				report(verifier, "I6", "a list has a gap before", list[i]);
-				break;
-			}
+		check_neighbour(verifier, item, links, view.nodes, i);
+		if (shape->near_size > 0 &&
+			!(isfinite(view.factors[i].add) && isfinite(view.factors[i].scale) &&
+			  view.factors[i].scale >= 0))
+			report(verifier, "I7", "the code of a neighbour is not one", view.nodes[i]);
 	}
+	for (int i = links->count; i < HnswPlaces(shape, links->level); i++)
+		if (HnswIsChosen(&view, i))
+		{
+			report(verifier, "I6", "a place without a neighbour is chosen", item);
+			break;
+		}
 }
 
 static void

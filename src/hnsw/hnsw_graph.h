@@ -23,15 +23,20 @@ typedef struct HnswCandidate
 {
 	double		distance;
 	HnswNode	node;
-	/* In memory these are not set. */
-	HnswItem	links;
-	ItemPointerData tid;
+	/* In memory, and where only an estimate was made, these are not set. */
+	HnswItem	links;			/* on level 0 */
+	float		error;			/* see AnnQueryError */
 	uint16		flags;			/* HNSW_DEAD, HNSW_CANDIDATE_MORE */
+	ItemPointerData tid;
 } HnswCandidate;
 
 typedef struct HnswGraph HnswGraph;
 
-/* How to reach nodes.  All callbacks are required. */
+/*
+ * How to reach nodes.  A graph either has codes of neighbours beside their
+ * numbers, and expands; or it has not, and tells neighbours, for them to be
+ * evaluated.  All callbacks are required of which a graph has use.
+ */
 typedef struct HnswGraphMethods
 {
 	/*
@@ -47,13 +52,21 @@ typedef struct HnswGraphMethods
 	 */
 	int			(*neighbours) (HnswGraph *graph, const HnswCandidate *candidate, int level,
 							   HnswNode *out);
+
+	/*
+	 * Evaluates a candidate, of which the number is known, and estimates its
+	 * neighbours on a level, into out[HnswMaxNeighbours]; returns how many, or
+	 * -1 if it no longer exists.
+	 */
+	int			(*expand) (HnswGraph *graph, const AnnQuery *query, int level,
+						   HnswCandidate *candidate, HnswCandidate *out);
 } HnswGraphMethods;
 
 /* Embedded as the first member in what implements it. */
 struct HnswGraph
 {
 	const HnswGraphMethods *methods;
-	int			m;
+	bool		expands;		/* there are codes of neighbours */
 };
 
 static inline int
@@ -66,7 +79,16 @@ HnswEvaluate(HnswGraph *graph, const AnnQuery *query, const HnswNode *nodes, int
 static inline int
 HnswNeighbours(HnswGraph *graph, const HnswCandidate *candidate, int level, HnswNode *out)
 {
+	Assert(!graph->expands);
 	return graph->methods->neighbours(graph, candidate, level, out);
+}
+
+static inline int
+HnswExpand(HnswGraph *graph, const AnnQuery *query, int level, HnswCandidate *candidate,
+		   HnswCandidate *out)
+{
+	Assert(graph->expands);
+	return graph->methods->expand(graph, query, level, candidate, out);
 }
 
 /*
@@ -97,6 +119,10 @@ typedef struct HnswSearch
 	AnnVisited	visited;
 	hnsw_candidate_heap frontier;
 	hnsw_candidate_heap found;
+	/* Too far for the beam of now: an array, in no order. */
+	HnswCandidate *later;
+	int			nlater;
+	int			max_later;
 	hnsw_distance_heap beam;
 } HnswSearch;
 
@@ -114,6 +140,13 @@ extern int	HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out);
  * a candidate on level `from`, by the nearest found.
  */
 extern void HnswSearchDescend(HnswSearch *search, HnswCandidate *nearest, int from, int to);
+
+/* Has all that can be reached been returned? */
+static inline bool
+HnswSearchExhausted(const HnswSearch *search)
+{
+	return search->frontier.count == 0 && search->found.count == 0 && search->nlater == 0;
+}
 
 /* Memory that the search has in use. */
 extern Size HnswSearchMemory(const HnswSearch *search);
@@ -138,6 +171,22 @@ typedef struct HnswChoice
  */
 extern int	HnswSelect(const AnnSpace *space, HnswChoice *choices, int n, int max);
 
+/* A place in a list, as a new neighbour sees it. */
+typedef struct HnswPlace
+{
+	double		distance;		/* from the list's owner */
+	double		from_new;		/* from the new neighbour, if chosen */
+	bool		chosen;
+} HnswPlace;
+
+/*
+ * Decides about a new neighbour, so far from the owner, for a list of n places
+ * that may have max: updates whom the heuristic chooses, of those in the list,
+ * and sets *chosen for the new one.  Returns its place: n, or that of one that has
+ * to give way, or -1 if it is not wanted.
+ */
+extern int	HnswOffer(HnswPlace *places, int n, int max, double distance, bool *chosen);
+
 /*
  * hnsw_graph_mem.c: the graph of a build, in an area of shared memory
  */
@@ -149,6 +198,7 @@ typedef struct HnswMemGraph
 {
 	HnswGraph	base;
 	const AnnSpace *space;
+	const HnswShape *shape;
 	HnswMemory *memory;
 	int			ef_construction;
 	HnswSearch	search;
@@ -172,7 +222,7 @@ extern LWLock *HnswMemoryGraphLock(HnswMemory *memory);
 extern bool *HnswMemoryFlushed(HnswMemory *memory);
 
 extern void HnswMemGraphInit(HnswMemGraph *graph, HnswMemory *memory, const AnnSpace *space,
-							 const AnnQuery *query, int m, int ef_construction);
+							 const HnswShape *shape, const AnnQuery *query, int ef_construction);
 
 /*
  * Adds graph->search.query for a heap TID; false, having changed nothing, if
@@ -193,8 +243,9 @@ typedef struct HnswMemNodeInfo
 extern uint32 HnswMemCount(const HnswMemory *memory);
 extern bool HnswMemEntry(const HnswMemory *memory, HnswNode *entry, int *level);
 extern void HnswMemGetNode(const HnswMemory *memory, HnswNode node, HnswMemNodeInfo *info);
-/* Neighbours on a level; returns how many. */
-extern int	HnswMemGetNeighbours(HnswMemory *memory, HnswNode node, int level, HnswNode *out);
+/* Neighbours on a level, and whether they were chosen; returns how many. */
+extern int	HnswMemGetNeighbours(HnswMemory *memory, HnswNode node, int level, HnswNode *out,
+								 bool *chosen);
 /* The heap TIDs beyond the first, into tids[npostings]. */
 extern void HnswMemGetPostings(const HnswMemory *memory, HnswNode node, ItemPointerData *tids);
 

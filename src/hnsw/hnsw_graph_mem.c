@@ -230,7 +230,7 @@ mem_evaluate(HnswGraph *graph, const AnnQuery *query, const HnswNode *nodes, int
 static int
 mem_neighbours(HnswGraph *graph, const HnswCandidate *candidate, int level, HnswNode *out)
 {
-	return HnswMemGetNeighbours(((HnswMemGraph *) graph)->memory, candidate->node, level, out);
+	return HnswMemGetNeighbours(((HnswMemGraph *) graph)->memory, candidate->node, level, out, NULL);
 }
 
 static const HnswGraphMethods mem_methods = {
@@ -240,11 +240,12 @@ static const HnswGraphMethods mem_methods = {
 
 void
 HnswMemGraphInit(HnswMemGraph *graph, HnswMemory *memory, const AnnSpace *space,
-				 const AnnQuery *query, int m, int ef_construction)
+				 const HnswShape *shape, const AnnQuery *query, int ef_construction)
 {
 	graph->base.methods = &mem_methods;
-	graph->base.m = m;
+	graph->base.expands = false;
 	graph->space = space;
+	graph->shape = shape;
 	graph->memory = memory;
 	graph->ef_construction = ef_construction;
 	graph->candidates = palloc(sizeof(HnswCandidate) * ef_construction);
@@ -283,58 +284,42 @@ static void
 add_neighbour(HnswMemGraph *graph, MemList *list, int max, HnswNode node, float distance)
 {
 	HnswMemory *memory = graph->memory;
+	HnswPlace	places[2 * HNSW_MAX_M];
 	const void *codes[2 * HNSW_MAX_M];
-	int			places[2 * HNSW_MAX_M];
 	double		distances[2 * HNSW_MAX_M];
-	MemLink		link = {.distance = distance,.node = node,.chosen = true};
-	int			victim = -1;
 	int			n = 0;
+	int			place;
+	bool		chosen;
 
-	/* Two nodes added at once may choose each other. */
 	for (int i = 0; i < list->count; i++)
+	{
+		/* Two nodes added at once may choose each other. */
 		if (list->links[i].node == node)
 			return;
-
-	for (int i = 0; i < list->count; i++)
 		if (list->links[i].chosen)
-		{
-			codes[n] = get_code(get_node(memory, list->links[i].node));
-			places[n++] = i;
-		}
+			codes[n++] = get_code(get_node(memory, list->links[i].node));
+	}
 	AnnQueryDistances(graph->search.query, codes, n, distances);
 
-	for (int i = 0; i < n; i++)
-		if (list->links[places[i]].distance <= distance && distances[i] < distance)
-			link.chosen = false;
-
-	if (link.chosen)
-		for (int i = 0; i < n; i++)
-		{
-			MemLink    *other = &list->links[places[i]];
-
-			if (other->distance > distance && distances[i] < other->distance)
-				other->chosen = false;
-		}
-
-	if (list->count < max)
-	{
-		list->links[list->count++] = link;
-		return;
-	}
-
-	/* The farthest filler goes; without fillers, the farthest of all. */
+	n = 0;
 	for (int i = 0; i < list->count; i++)
 	{
-		MemLink    *other = &list->links[i];
-
-		if (victim < 0 || other->chosen < list->links[victim].chosen ||
-			(other->chosen == list->links[victim].chosen &&
-			 other->distance > list->links[victim].distance))
-			victim = i;
+		places[i].distance = list->links[i].distance;
+		places[i].chosen = list->links[i].chosen;
+		if (places[i].chosen)
+			places[i].from_new = distances[n++];
 	}
-	if (link.chosen > list->links[victim].chosen ||
-		(link.chosen == list->links[victim].chosen && distance < list->links[victim].distance))
-		list->links[victim] = link;
+
+	place = HnswOffer(places, list->count, max, distance, &chosen);
+	for (int i = 0; i < list->count; i++)
+		list->links[i].chosen = places[i].chosen;
+	if (place < 0)
+		return;
+
+	list->links[place].distance = distance;
+	list->links[place].node = node;
+	list->links[place].chosen = chosen;
+	list->count = Max(list->count, place + 1);
 }
 
 /* Searches a level; the neighbours selected become the node's list. */
@@ -429,8 +414,8 @@ find_equal(HnswMemGraph *graph, int n)
 	{
 		MemNode    *node = get_node(graph->memory, graph->candidates[i].node);
 
-		if (graph->candidates[i].distance == distance && node->code_size == query->size &&
-			memcmp(get_code(node), query->code, query->size) == 0)
+		if (graph->candidates[i].distance == distance &&
+			AnnSpaceEqual(graph->space, get_code(node), node->code_size, query->code, query->size))
 			return graph->candidates[i].node;
 	}
 	return HNSW_NO_ITEM;
@@ -491,7 +476,7 @@ bool
 HnswMemInsert(HnswMemGraph *graph, const ItemPointerData *tid)
 {
 	HnswMemory *memory = graph->memory;
-	int			level = HnswLevel(memory->m, tid);
+	int			level = HnswLevel(graph->shape, tid);
 	uint32		count;
 	bool		done;
 
@@ -546,7 +531,8 @@ HnswMemGetNode(const HnswMemory *memory, HnswNode number, HnswMemNodeInfo *info)
 }
 
 int
-HnswMemGetNeighbours(HnswMemory *memory, HnswNode number, int level, HnswNode *out)
+HnswMemGetNeighbours(HnswMemory *memory, HnswNode number, int level, HnswNode *out,
+					 bool *chosen)
 {
 	MemList    *list = get_list(memory, get_node(memory, number), level);
 	LWLock	   *lock = get_lock(memory, number);
@@ -555,7 +541,11 @@ HnswMemGetNeighbours(HnswMemory *memory, HnswNode number, int level, HnswNode *o
 	LWLockAcquire(lock, LW_SHARED);
 	n = list->count;
 	for (int i = 0; i < n; i++)
+	{
 		out[i] = list->links[i].node;
+		if (chosen != NULL)
+			chosen[i] = list->links[i].chosen;
+	}
 	LWLockRelease(lock);
 	return n;
 }

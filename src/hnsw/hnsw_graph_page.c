@@ -78,18 +78,21 @@ HnswTrimCodes(HnswPageGraph *graph)
 }
 
 const void *
-HnswGetCode(HnswPageGraph *graph, HnswNode node, Size *size)
+HnswNodeCode(HnswPageGraph *graph, HnswNode node, Size *size)
 {
 	HnswKept   *entry = HnswKept_lookup(graph->kept, node);
 
 	if (entry == NULL)
 	{
-		Buffer		buf = HnswReadItemPage(graph->index, node, BUFFER_LOCK_SHARE);
+		HnswIndex  *index = graph->index;
+		Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
+		HnswElement element = HnswGetElement(index, BufferGetPage(buf), node);
+		const void *code = NULL;
 		Size		code_size = 0;
-		HnswElement element = HnswGetElement(graph->index, BufferGetPage(buf), node, &code_size);
-		bool		live = element != NULL && !(element->flags & HNSW_DEAD);
 
-		entry = keep(graph, node, live ? element->code : NULL, code_size);
+		if (element != NULL && !(element->flags & HNSW_DEAD))
+			code = HnswGetCode(index, BufferGetPage(buf), node, element, &code_size);
+		entry = keep(graph, node, code, code_size);
 		UnlockReleaseBuffer(buf);
 	}
 
@@ -121,28 +124,39 @@ prefetch_item(Page page, OffsetNumber offset, Size size)
 		AnnPrefetch(page + start);
 }
 
+/* Evaluates a node, of which the element is on a locked page. */
+static void
+evaluate_element(HnswPageGraph *graph, const AnnQuery *query, HnswElement element,
+				 const void *code, Size size, HnswCandidate *out)
+{
+	out->distance = AnnQueryDistance(query, code);
+	out->error = AnnQueryError(query, code, out->distance);
+	out->links = element->links[0];
+	out->tid = element->tid;
+	out->flags = element->flags & HNSW_DEAD;
+	if (element->postings != HNSW_NO_ITEM)
+		out->flags |= HNSW_CANDIDATE_MORE;
+	if (graph->kept != NULL && !keeps_too_much(graph) && !(element->flags & HNSW_DEAD))
+		keep(graph, out->node, code, size);
+}
+
 /* Evaluates a node whose page is pinned; false if it does not exist. */
 static bool
-evaluate_node(HnswPageGraph *graph, const AnnQuery *query, Buffer buf, HnswNode node,
-			  HnswCandidate *out)
+evaluate_node(HnswPageGraph *graph, const AnnQuery *query, Buffer buf, HnswCandidate *out)
 {
-	Size		size;
+	HnswIndex  *index = graph->index;
+	Page		page = BufferGetPage(buf);
 	HnswElement element;
 
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	AnnCheckPage(graph->index->rel, buf, HNSW_PAGE_ITEMS);
-	element = HnswGetElement(graph->index, BufferGetPage(buf), node, &size);
+	AnnCheckPage(index->rel, buf, HNSW_PAGE_ITEMS);
+	element = HnswGetElement(index, page, out->node);
 	if (element != NULL)
 	{
-		out->distance = AnnQueryDistance(query, element->code);
-		out->node = node;
-		out->links = element->links;
-		out->tid = element->tid;
-		out->flags = element->flags & HNSW_DEAD;
-		if (element->postings != HNSW_NO_ITEM)
-			out->flags |= HNSW_CANDIDATE_MORE;
-		if (graph->kept != NULL && !keeps_too_much(graph) && !(element->flags & HNSW_DEAD))
-			keep(graph, node, element->code, size);
+		Size		size;
+		const void *code = HnswGetCode(index, page, out->node, element, &size);
+
+		evaluate_element(graph, query, element, code, size, out);
 	}
 	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 	return element != NULL;
@@ -154,7 +168,7 @@ page_evaluate(HnswGraph *base, const AnnQuery *query, const HnswNode *nodes, int
 {
 	HnswPageGraph *graph = (HnswPageGraph *) base;
 	HnswIndex  *index = graph->index;
-	Size		size = HnswElementSize(index->space.code_size);
+	Size		size = HnswElementSize(&index->shape, 0, index->shape.code_size);
 	int			count = 0;
 
 	for (int first = 0; first < n; first += PIN_AHEAD)
@@ -177,85 +191,263 @@ page_evaluate(HnswGraph *base, const AnnQuery *query, const HnswNode *nodes, int
 			prefetch_item(BufferGetPage(bufs[i]), HnswItemOffset(index, nodes[first + i]), size);
 		for (int i = 0; i < pins; i++)
 		{
-			count += evaluate_node(graph, query, bufs[i], nodes[first + i], &out[count]);
+			out[count].node = nodes[first + i];
+			count += evaluate_node(graph, query, bufs[i], &out[count]);
 			ReleaseBuffer(bufs[i]);
 		}
 	}
 	return count;
 }
 
+HnswItem
+HnswFindLinks(HnswIndex *index, HnswNode node, int level, int part)
+{
+	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
+	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node);
+	HnswItem	item = HNSW_NO_ITEM;
+
+	if (element != NULL && element->level >= level)
+		item = element->links[HnswFirstPart(&index->shape, level) + part];
+	UnlockReleaseBuffer(buf);
+	return item;
+}
+
 static int
 page_neighbours(HnswGraph *base, const HnswCandidate *candidate, int level, HnswNode *out)
 {
-	int			n = HnswReadList(((HnswPageGraph *) base)->index, candidate->links,
-								 candidate->node, level, out);
+	HnswIndex  *index = ((HnswPageGraph *) base)->index;
+	HnswItem	item = level == 0 ? candidate->links :
+		HnswFindLinks(index, candidate->node, level, 0);
+	Buffer		buf;
+	HnswLinks	links;
+	int			n = 0;
 
 	/* A node that has gone leads nowhere. */
-	return Max(n, 0);
+	if (item == HNSW_NO_ITEM)
+		return 0;
+
+	buf = HnswReadItemPage(index, item, BUFFER_LOCK_SHARE);
+	links = HnswGetLinks(index, BufferGetPage(buf), item);
+	if (links != NULL && links->owner == candidate->node && links->level == level)
+	{
+		n = links->count;
+		memcpy(out, HnswViewLinks(&index->shape, links).nodes, n * sizeof(HnswNode));
+	}
+	UnlockReleaseBuffer(buf);
+	return n;
+}
+
+/*
+ * Estimates the neighbours in an item of links, which is on a locked page, given
+ * the code of their owner and the distance to it; returns how many.
+ */
+static int
+estimate_neighbours(HnswIndex *index, const AnnQuery *query, Page page, HnswItem item, int level,
+					const HnswCandidate *owner, const void *code, HnswCandidate *out)
+{
+	HnswLinks	links = HnswGetLinks(index, page, item);
+	double		distances[2 * HNSW_MAX_M];
+	HnswLinksView view;
+
+	if (links == NULL || links->owner != owner->node || links->level != level)
+		return 0;
+
+	view = HnswViewLinks(&index->shape, links);
+	AnnQueryNearDistances(query, code, owner->distance, view.codes, view.factors, links->count,
+						  distances);
+	for (int i = 0; i < links->count; i++)
+	{
+		out[i].distance = distances[i];
+		out[i].node = view.nodes[i];
+		out[i].flags = 0;
+	}
+	return links->count;
+}
+
+/*
+ * A node and its links are on one page, unless they do not fit: then the links
+ * that are elsewhere are read one after the other, with a copy of the code.
+ */
+static int
+page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *candidate,
+			HnswCandidate *out)
+{
+	HnswPageGraph *graph = (HnswPageGraph *) base;
+	HnswIndex  *index = graph->index;
+	const HnswShape *shape = &index->shape;
+	HnswNode	node = candidate->node;
+	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
+	Page		page = BufferGetPage(buf);
+	HnswElement element = HnswGetElement(index, page, node);
+	HnswItem	elsewhere[HNSW_MAX_PARTS];
+	int			nelsewhere = 0;
+	int			n = 0;
+	Size		size;
+	const void *code;
+	void	   *copy = NULL;
+
+	if (element == NULL)
+	{
+		UnlockReleaseBuffer(buf);
+		return -1;
+	}
+
+	code = HnswGetCode(index, page, node, element, &size);
+	evaluate_element(graph, query, element, code, size, candidate);
+	for (int part = 0; level <= element->level && part < HnswParts(shape, level); part++)
+	{
+		HnswItem	item = element->links[HnswFirstPart(shape, level) + part];
+
+		if (HnswItemBlock(index, item) == HnswItemBlock(index, node))
+			n += estimate_neighbours(index, query, page, item, level, candidate, code, out + n);
+		else if (item != HNSW_NO_ITEM)
+			elsewhere[nelsewhere++] = item;
+	}
+	if (nelsewhere > 0)
+	{
+		copy = palloc(size);
+		memcpy(copy, code, size);
+	}
+	UnlockReleaseBuffer(buf);
+
+	for (int i = 0; i < nelsewhere; i++)
+	{
+		buf = HnswReadItemPage(index, elsewhere[i], BUFFER_LOCK_SHARE);
+		n += estimate_neighbours(index, query, BufferGetPage(buf), elsewhere[i], level, candidate,
+								 copy, out + n);
+		UnlockReleaseBuffer(buf);
+	}
+	if (nelsewhere > 0)
+		pfree(copy);
+	return n;
 }
 
 static const HnswGraphMethods page_methods = {
 	.evaluate = page_evaluate,
-	.neighbours = page_neighbours
+	.neighbours = page_neighbours,
+	.expand = page_expand
 };
 
 void
 HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, bool keep)
 {
 	graph->base.methods = &page_methods;
-	graph->base.m = index->m;
+	graph->base.expands = index->shape.near_size > 0;
 	graph->index = index;
 	graph->kept = keep ? HnswKept_create(CurrentMemoryContext, 1024, NULL) : NULL;
 	graph->kept_size = 0;
 }
 
-/* The list of a level in the links of an owner; NULL if there is none. */
-static HnswNode *
-get_list(HnswIndex *index, Buffer buf, HnswItem item, HnswNode owner, int level)
+/*
+ * Links
+ */
+
+HnswLinks
+HnswReadLinks(HnswIndex *index, HnswItem item, HnswNode owner)
 {
+	Buffer		buf = HnswReadItemPage(index, item, BUFFER_LOCK_SHARE);
 	HnswLinks	links = HnswGetLinks(index, BufferGetPage(buf), item);
+	HnswLinks	copy = NULL;
 
-	if (links == NULL || links->owner != owner || level > links->level)
-		return NULL;
-	return links->nodes + HnswLinksStart(index->m, level);
-}
-
-int
-HnswReadList(HnswIndex *index, HnswItem links, HnswNode owner, int level, HnswNode *out)
-{
-	int			max = HnswMaxNeighbours(index->m, level);
-	Buffer		buf = HnswReadItemPage(index, links, BUFFER_LOCK_SHARE);
-	HnswNode   *list = get_list(index, buf, links, owner, level);
-	int			n = -1;
-
-	if (list != NULL)
+	if (links != NULL && links->owner == owner)
 	{
-		memcpy(out, list, max * sizeof(HnswNode));
-		n = HnswCountNeighbours(out, max);
+		Size		size = HnswLinksSize(&index->shape, links->level);
+
+		copy = palloc(size);
+		memcpy(copy, links, size);
 	}
 	UnlockReleaseBuffer(buf);
-	return n;
+	return copy;
 }
 
 bool
-HnswWriteList(HnswIndex *index, HnswItem links, HnswNode owner, int level,
-			  const HnswNode *expected, const HnswNode *list)
+HnswReplaceLinks(HnswIndex *index, HnswItem item, const HnswLinksData *old,
+				 const HnswLinksData *new)
 {
-	Size		size = HnswMaxNeighbours(index->m, level) * sizeof(HnswNode);
-	Buffer		buf = HnswReadItemPage(index, links, BUFFER_LOCK_EXCLUSIVE);
-	HnswNode   *current = get_list(index, buf, links, owner, level);
-	Size		offset;
+	Size		size = HnswLinksSize(&index->shape, old->level);
+	Buffer		buf = HnswReadItemPage(index, item, BUFFER_LOCK_EXCLUSIVE);
+	HnswLinks	current = HnswGetLinks(index, BufferGetPage(buf), item);
 	AnnEdit		edit;
 
-	if (current == NULL || memcmp(current, expected, size) != 0)
+	if (current == NULL || current->owner != old->owner || current->level != old->level)
 	{
 		UnlockReleaseBuffer(buf);
-		return current == NULL;
+		return true;
+	}
+	if (memcmp(current, old, size) != 0)
+	{
+		UnlockReleaseBuffer(buf);
+		return false;
 	}
 
-	offset = (char *) current - (char *) BufferGetPage(buf);
 	AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
-	memcpy((char *) AnnEditPage(&edit, buf) + offset, list, size);
+	memcpy(HnswGetLinks(index, AnnEditPage(&edit, buf), item), new, size);
 	AnnEditCommit(&edit);
 	return true;
+}
+
+float *
+HnswDecodeHost(const HnswIndex *index, const void *code)
+{
+	float	   *host;
+
+	if (index->shape.near_size == 0)
+		return NULL;
+	host = palloc(sizeof(float) * index->space.rotated_dim);
+	AnnSpaceDecode(&index->space, code, host);
+	return host;
+}
+
+void
+HnswSetLink(const HnswIndex *index, HnswLinks links, int i, const float *host,
+			HnswNode node, const void *code, bool chosen)
+{
+	HnswLinksView view = HnswViewLinks(&index->shape, links);
+	Size		size = index->shape.near_size;
+
+	view.nodes[i] = node;
+	HnswSetChosen(&view, i, chosen);
+	if (size > 0)
+		AnnNearEncode(&index->space, host, code, view.codes + i * size, &view.factors[i]);
+}
+
+/* Takes over what other links of the same owner say of a neighbour, if they do. */
+static bool
+copy_link(const HnswShape *shape, HnswLinks links, int i, const HnswLinksData *before,
+		  const HnswChoice *choice)
+{
+	HnswLinksView to = HnswViewLinks(shape, links);
+	HnswLinksView from = HnswViewLinks(shape, (HnswLinks) before);
+	Size		size = shape->near_size;
+
+	for (int j = 0; j < before->count; j++)
+		if (from.nodes[j] == choice->node)
+		{
+			to.nodes[i] = choice->node;
+			HnswSetChosen(&to, i, choice->chosen);
+			if (size > 0)
+			{
+				to.factors[i] = from.factors[j];
+				memcpy(to.codes + i * size, from.codes + j * size, size);
+			}
+			return true;
+		}
+	return false;
+}
+
+HnswLinks
+HnswMakeLinks(const HnswIndex *index, HnswNode owner, int level, const float *host,
+			  const HnswChoice *choices, int n, const HnswLinksData *before)
+{
+	HnswLinks	links = palloc0(HnswLinksSize(&index->shape, level));
+
+	links->kind = HNSW_LINKS;
+	links->level = level;
+	links->owner = owner;
+	links->count = n;
+	for (int i = 0; i < n; i++)
+		if (before == NULL || !copy_link(&index->shape, links, i, before, &choices[i]))
+			HnswSetLink(index, links, i, host, choices[i].node, choices[i].code,
+						choices[i].chosen);
+	return links;
 }

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -50,7 +52,7 @@ find_neighbours(HnswPageGraph *graph, HnswSearch *search, int level,
 	for (int i = 0; i < found; i++)
 	{
 		Size		size;
-		const void *code = HnswGetCode(graph, candidates[i].node, &size);
+		const void *code = HnswNodeCode(graph, candidates[i].node, &size);
 
 		if (code == NULL)
 			continue;
@@ -64,7 +66,7 @@ find_neighbours(HnswPageGraph *graph, HnswSearch *search, int level,
 	/* If nothing on this level is alive, the next begins where this did. */
 	if (found > 0)
 		*n = found;
-	return HnswSelect(&index->space, choices, count, HnswMaxNeighbours(index->m, level));
+	return HnswSelect(&index->space, choices, count, HnswMaxNeighbours(index->shape.m, level));
 }
 
 /* Adds an item to a page of an Edit, which may never have been written. */
@@ -120,7 +122,7 @@ prepend_postings(HnswIndex *index, Buffer buf, HnswNode node, HnswItem next, int
 
 	AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
 	item = add_item(index, &edit, other, postings, size);
-	HnswGetElement(index, AnnEditPage(&edit, buf), node, &size)->postings = item;
+	HnswGetElement(index, AnnEditPage(&edit, buf), node)->postings = item;
 	AnnEditCommit(&edit);
 }
 
@@ -149,8 +151,17 @@ append_tid(HnswIndex *index, HnswNode node, HnswItem item, const ItemPointerData
 	return true;
 }
 
+static bool
+is_value(HnswIndex *index, Page page, HnswNode node, HnswElement element, const AnnQuery *value)
+{
+	Size		size;
+	const void *code = HnswGetCode(index, page, node, element, &size);
+
+	return AnnSpaceEqual(&index->space, code, size, value->code, value->size);
+}
+
 /*
- * Adds a TID to a node, if it is a live one of this code: to its first postings,
+ * Adds a TID to a node, if it is a live one of this value: to its first postings,
  * or if they are full to new ones.
  *
  * VACUUM may remove the postings meanwhile, but not the node, for it waits for
@@ -165,12 +176,11 @@ add_tid(HnswIndex *index, HnswNode node, const NewRow *row)
 	for (;;)
 	{
 		Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_EXCLUSIVE);
-		Size		size;
-		HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
+		HnswElement element = HnswGetElement(index, BufferGetPage(buf), node);
 		HnswItem	first;
 
-		if (element == NULL || (element->flags & HNSW_DEAD) || size != row->value->size ||
-			memcmp(element->code, row->value->code, size) != 0)
+		if (element == NULL || (element->flags & HNSW_DEAD) ||
+			!is_value(index, BufferGetPage(buf), node, element, row->value))
 		{
 			UnlockReleaseBuffer(buf);
 			return false;
@@ -210,166 +220,212 @@ add_to_equal(HnswIndex *index, const HnswCandidate *candidates, int n, const New
  * A new node
  */
 
-static HnswLinks
-make_links(HnswIndex *index, const NewLists *lists)
+/* The parts of a node: its element, and then all links. */
+typedef struct NewNode
 {
-	Size		size = HnswLinksSize(index->m, lists->level);
-	HnswLinks	links = palloc0(size);
+	HnswElement element;
+	Size		element_size;
+	HnswLinks	links[(HNSW_MAX_LEVEL + 1) * HNSW_MAX_PARTS];
+	int			nlinks;
+} NewNode;
 
-	links->kind = HNSW_LINKS;
-	links->level = lists->level;
-	memset(links->nodes, 0xFF, size - offsetof(HnswLinksData, nodes));
+/* Every part of a level gets its share of the neighbours selected. */
+static void
+make_node(HnswIndex *index, const NewLists *lists, const NewRow *row, NewNode *node)
+{
+	const HnswShape *shape = &index->shape;
+	float	   *host = HnswDecodeHost(index, row->value->code);
+
+	node->element_size = HnswElementSize(shape, lists->level, row->value->size);
+	node->element = palloc0(node->element_size);
+	node->element->kind = HNSW_ELEMENT;
+	node->element->level = lists->level;
+	node->element->postings = HNSW_NO_ITEM;
+	node->element->tid = *row->tid;
+	memcpy(HnswElementCode(shape, node->element), row->value->code, row->value->size);
+
+	node->nlinks = 0;
 	for (int level = 0; level <= lists->level; level++)
-		for (int i = 0; i < lists->counts[level]; i++)
-			links->nodes[HnswLinksStart(index->m, level) + i] = lists->choices[level][i].node;
-	return links;
+		for (int part = 0; part < HnswParts(shape, level); part++)
+		{
+			HnswChoice	share[2 * HNSW_MAX_M];
+			int			n = 0;
+
+			for (int i = part; i < lists->counts[level]; i += HnswParts(shape, level))
+				share[n++] = lists->choices[level][i];
+			node->links[node->nlinks++] = HnswMakeLinks(index, HNSW_NO_ITEM, level, host,
+														share, n, NULL);
+		}
 }
 
-static HnswElement
-make_element(int level, const NewRow *row)
-{
-	HnswElement element = palloc0(HnswElementSize(row->value->size));
-
-	element->kind = HNSW_ELEMENT;
-	element->level = level;
-	element->postings = HNSW_NO_ITEM;
-	element->tid = *row->tid;
-	memcpy(element->code, row->value->code, row->value->size);
-	return element;
-}
-
-/* Writes element and links, together on one page if that is possible at all. */
+/* Writes a node at once. */
 static HnswNode
 write_node(HnswIndex *index, const NewLists *lists, const NewRow *row)
 {
-	Size		element_size = HnswElementSize(row->value->size);
-	Size		links_size = HnswLinksSize(index->m, lists->level);
-	Size		element_room = MAXALIGN(element_size) + sizeof(ItemIdData);
-	Size		links_room = MAXALIGN(links_size) + sizeof(ItemIdData);
-	HnswElement element = make_element(lists->level, row);
-	HnswLinks	links = make_links(index, lists);
-	HnswNode	node;
-	HnswItem	item;
+	NewNode		node;
+	Size		rooms[lengthof(node.links)];
+	Size		room;
+	int			beside;
+	HnswNode	number;
+	Buffer		first;
 	Buffer		buf;
-	Buffer		links_buf;
 	AnnEdit		edit;
-	Size		size;
 
-	if (element_room + links_room <= ANN_PAGE_ROOM)
-		buf = links_buf = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, element_room + links_room,
-									  &index->node_target);
-	else
+	make_node(index, lists, row, &node);
+	beside = HnswCountBeside(&index->shape, lists->level, node.element_size);
+	room = HnswItemRoom(node.element_size);
+	for (int i = 0; i < node.nlinks; i++)
 	{
-		buf = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, element_room, &index->node_target);
-		links_buf = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, links_room, &index->links_target);
+		rooms[i] = HnswItemRoom(HnswLinksSize(&index->shape, node.links[i]->level));
+		if (i < beside)
+			room += rooms[i];
 	}
 
 	AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
-	node = add_item(index, &edit, buf, element, element_size);
-	links->owner = node;
-	item = add_item(index, &edit, links_buf, links, links_size);
-	HnswGetElement(index, AnnEditPage(&edit, buf), node, &size)->links = item;
+	first = buf = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, room, &index->node_target);
+	number = add_item(index, &edit, first, node.element, node.element_size);
+	room = 0;
+	for (int i = 0; i < node.nlinks; i++)
+	{
+		HnswItem	item;
+
+		if (i >= beside && room < rooms[i])
+		{
+			/* For all that is left, or as much as fits a page. */
+			room = 0;
+			for (int j = i; j < node.nlinks && room + rooms[j] <= ANN_PAGE_ROOM; j++)
+				room += rooms[j];
+			buf = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, room, &index->links_target);
+		}
+		if (i >= beside)
+			room -= rooms[i];
+
+		node.links[i]->owner = number;
+		item = add_item(index, &edit, buf, node.links[i],
+						HnswLinksSize(&index->shape, node.links[i]->level));
+		HnswGetElement(index, AnnEditPage(&edit, first), number)->links[i] = item;
+	}
 	AnnEditCommit(&edit);
-	return node;
+	return number;
 }
 
 /*
- * What a full list becomes with another node in it; false if it stays what it
- * is.
+ * Links back
  */
-static bool
-select_with(HnswPageGraph *graph, HnswNode owner, HnswNode *list, int max,
-			HnswNode node, const AnnQuery *new, double distance)
+
+/* How the neighbours in links look to their owner and to a new neighbour. */
+static void
+look_at_places(HnswPageGraph *graph, HnswLinks links, const AnnQuery *owner,
+			   const AnnQuery *new, double distance, HnswPlace *places)
 {
-	const AnnSpace *space = &graph->index->space;
-	HnswChoice	choices[2 * HNSW_MAX_M + 1];
-	Size		size;
-	const void *owner_code = HnswGetCode(graph, owner, &size);
-	AnnQuery	query;
-	int			n = 0;
+	HnswIndex  *index = graph->index;
+	HnswLinksView view = HnswViewLinks(&index->shape, links);
+	double		from_owner[2 * HNSW_MAX_M];
+	double		from_new[2 * HNSW_MAX_M];
 
-	if (owner_code == NULL)
-		return false;
-	AnnQueryInit(&query, space);
-	AnnQuerySetCode(&query, owner_code, size);
-
-	choices[n].distance = distance;
-	choices[n].node = node;
-	choices[n].size = new->size;
-	choices[n++].code = new->code;
-
-	for (int i = 0; i < max; i++)
+	if (graph->base.expands)
 	{
-		const void *code = HnswGetCode(graph, list[i], &size);
-
-		/* The dead give way first. */
-		if (code == NULL)
-		{
-			list[i] = node;
-			return true;
-		}
-		choices[n].distance = AnnQueryDistance(&query, code);
-		choices[n].node = list[i];
-		choices[n].size = size;
-		choices[n++].code = code;
+		AnnQueryNearDistances(owner, owner->code, AnnQueryDistance(owner, owner->code),
+							  view.codes, view.factors, links->count, from_owner);
+		AnnQueryNearDistances(new, owner->code, distance,
+							  view.codes, view.factors, links->count, from_new);
 	}
+	else
+		for (int i = 0; i < links->count; i++)
+		{
+			const void *code = HnswNodeCode(graph, view.nodes[i], NULL);
 
-	n = HnswSelect(space, choices, n, max);
-	for (int i = 0; i < max; i++)
+			/* The dead give way first. */
+			from_owner[i] = code != NULL ? AnnQueryDistance(owner, code) : INFINITY;
+			from_new[i] = code != NULL ? AnnQueryDistance(new, code) : INFINITY;
+		}
+
+	for (int i = 0; i < links->count; i++)
 	{
-		bool		kept = false;
-
-		for (int j = 0; j < n && !kept; j++)
-			kept = choices[j].node == list[i];
-		if (!kept)
-		{
-			list[i] = node;
-			return true;
-		}
+		places[i].distance = from_owner[i];
+		places[i].from_new = from_new[i];
+		places[i].chosen = HnswIsChosen(&view, i) && !isinf(from_owner[i]);
 	}
-	return false;
 }
 
-/* Makes the new node a neighbour of one of its neighbours. */
+/* Puts a new neighbour into links, if it is wanted there. */
+static bool
+add_link(HnswPageGraph *graph, HnswLinks links, const AnnQuery *owner, HnswNode node,
+		 const AnnQuery *new)
+{
+	HnswIndex  *index = graph->index;
+	HnswLinksView view = HnswViewLinks(&index->shape, links);
+	double		distance = AnnQueryDistance(new, owner->code);
+	HnswPlace	places[2 * HNSW_MAX_M];
+	float	   *host;
+	int			place;
+	bool		chosen;
+
+	for (int i = 0; i < links->count; i++)
+		if (view.nodes[i] == node)
+			return false;
+
+	look_at_places(graph, links, owner, new, distance, places);
+	place = HnswOffer(places, links->count, HnswPlaces(&index->shape, links->level), distance,
+					  &chosen);
+	if (place < 0)
+		return false;
+
+	for (int i = 0; i < links->count; i++)
+		HnswSetChosen(&view, i, places[i].chosen);
+	host = HnswDecodeHost(index, owner->code);
+	HnswSetLink(index, links, place, host, node, new->code, chosen);
+	links->count = Max(links->count, place + 1);
+	return true;
+}
+
+/*
+ * Makes the new node a neighbour of one of its neighbours, in that part of its
+ * links that is the new node's turn.
+ */
 static void
-link_back(HnswPageGraph *graph, const HnswChoice *neighbour, int level, HnswNode node,
+link_back(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
 		  const AnnQuery *new)
 {
 	HnswIndex  *index = graph->index;
-	int			max = HnswMaxNeighbours(index->m, level);
-	HnswNode	expected[2 * HNSW_MAX_M];
-	HnswNode	list[2 * HNSW_MAX_M];
-	HnswItem	links = HNSW_NO_ITEM;
-	Buffer		buf = HnswReadItemPage(index, neighbour->node, BUFFER_LOCK_SHARE);
-	Size		size;
-	HnswElement element = HnswGetElement(index, BufferGetPage(buf), neighbour->node, &size);
+	HnswItem	item = HNSW_NO_ITEM;
+	Buffer		buf = HnswReadItemPage(index, neighbour, BUFFER_LOCK_SHARE);
+	Page		page = BufferGetPage(buf);
+	HnswElement element = HnswGetElement(index, page, neighbour);
+	AnnQuery	owner;
+	HnswLinks	old;
+	HnswLinks	links;
 
-	if (element != NULL && !(element->flags & HNSW_DEAD))
-		links = element->links;
+	if (element != NULL && !(element->flags & HNSW_DEAD) && element->level >= level)
+	{
+		Size		size;
+		const void *code = HnswGetCode(index, page, neighbour, element, &size);
+		void	   *copy = palloc(size);
+
+		memcpy(copy, code, size);
+		AnnQueryInit(&owner, &index->space);
+		AnnQuerySetCode(&owner, copy, size);
+		item = element->links[HnswFirstPart(&index->shape, level) +
+							  node % HnswParts(&index->shape, level)];
+	}
 	UnlockReleaseBuffer(buf);
-	if (links == HNSW_NO_ITEM)
+	if (item == HNSW_NO_ITEM)
 		return;
+	if (graph->base.expands)
+		AnnQueryPrepareNear(&owner);
 
 	do
 	{
-		int			n;
-
 		CHECK_FOR_INTERRUPTS();
 		HnswTrimCodes(graph);
-		memset(expected, 0xFF, sizeof(expected));
-		n = HnswReadList(index, links, neighbour->node, level, expected);
-		if (n < 0)
+		old = HnswReadLinks(index, item, neighbour);
+		if (old == NULL || old->level != level)
 			return;
-		for (int i = 0; i < n; i++)
-			if (expected[i] == node)
-				return;
-
-		memcpy(list, expected, sizeof(list));
-		if (n < max)
-			list[n] = node;
-		else if (!select_with(graph, neighbour->node, list, max, node, new, neighbour->distance))
+		links = palloc(HnswLinksSize(&index->shape, level));
+		memcpy(links, old, HnswLinksSize(&index->shape, level));
+		if (!add_link(graph, links, &owner, node, new))
 			return;
-	} while (!HnswWriteList(index, links, neighbour->node, level, expected, list));
+	} while (!HnswReplaceLinks(index, item, old, links));
 }
 
 /*
@@ -443,7 +499,7 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 	new = write_node(index, lists, row);
 	for (int l = Min(level, entry_level); l >= 0; l--)
 		for (int i = 0; i < lists->counts[l]; i++)
-			link_back(&graph, &lists->choices[l][i], l, new, value);
+			link_back(&graph, lists->choices[l][i].node, l, new, value);
 
 	if (level > entry_level || lists->counts[0] == 0)
 		HnswWriteEntry(index, new, level);
@@ -456,7 +512,7 @@ HnswInsert(HnswIndex *index, const AnnQuery *value, const ItemPointerData *tid, 
 	NewRow		row = {value, tid, unchanged};
 	NewLists	lists;
 
-	lists.level = HnswLevel(index->m, tid);
+	lists.level = HnswLevel(&index->shape, tid);
 
 	HnswLockGraph(index, false);
 	if (!insert(index, &row, &lists, false))

@@ -27,30 +27,160 @@ typedef struct HnswCache
 	BlockNumber links_target;
 } HnswCache;
 
-/* Item numbers per page: how many of the smallest items go there. */
-static uint32
-count_slots(const AnnSpace *space, int m)
+static Size
+longest_code(const HnswShape *shape)
 {
-	Size		smallest = HnswElementSize(space->code_size);
+	return shape->code_size > 0 ? shape->code_size : ANN_MAX_CODE_SIZE;
+}
 
-	smallest = Min(smallest, HnswLinksSize(m, 0));
-	smallest = Min(smallest, HnswPostingsSize(HNSW_MIN_POSTINGS));
+/*
+ * What is looked at together is kept together: small nodes in one piece, of
+ * others the element with the links of level 0.
+ */
+int
+HnswCountBeside(const HnswShape *shape, int level, Size element_size)
+{
+	int			all = HnswFirstPart(shape, level + 1);
+	Size		lowest = HnswItemRoom(HnswLinksSize(shape, 0));
+	Size		room = HnswItemRoom(element_size);
+	int			n = 0;
 
-	return ANN_PAGE_ROOM / (MAXALIGN(smallest) + sizeof(ItemIdData));
+	if (room + shape->parts[0] * lowest +
+		(all - shape->parts[0]) * HnswItemRoom(HnswLinksSize(shape, 1)) <= ANN_PAGE_ROOM / 4)
+		return all;
+
+	while (n < shape->parts[0] && room + (n + 1) * lowest <= ANN_PAGE_ROOM)
+		n++;
+	return n;
+}
+
+/* Pages that a node takes, at most. */
+static int
+count_pages(const HnswShape *shape, int level)
+{
+	Size		element_size = HnswElementSize(shape, level, longest_code(shape));
+	Size		room = 0;
+	int			pages = 1;
+
+	for (int i = HnswCountBeside(shape, level, element_size); i < HnswFirstPart(shape, level + 1); i++)
+	{
+		Size		next = HnswItemRoom(HnswLinksSize(shape, i >= shape->parts[0]));
+
+		if (room < next)
+		{
+			room = ANN_PAGE_ROOM;
+			pages++;
+		}
+		room -= next;
+	}
+	return pages;
+}
+
+/* How many links items of a level there are, and how many places they have. */
+static void
+divide_places(HnswShape *shape, int level)
+{
+	int			all = HnswMaxNeighbours(shape->m, level);
+	int			parts = 1;
+
+	for (;; parts++)
+	{
+		shape->parts[level] = parts;
+		shape->places[level] = (all + parts - 1) / parts;
+		if (HnswLinksSize(shape, level) <= ANN_MAX_ITEM_SIZE)
+			return;
+	}
+}
+
+/* The highest level whose nodes can be written at once. */
+static int
+find_max_level(const HnswShape *shape)
+{
+	int			level = 0;
+
+	while (level < HNSW_MAX_LEVEL &&
+		   HnswElementSize(shape, level + 1, longest_code(shape)) <= ANN_MAX_ITEM_SIZE &&
+		   count_pages(shape, level + 1) <= ANN_MAX_EDIT_PAGES)
+		level++;
+	return level;
 }
 
 void
-HnswMakeMeta(HnswMetaPageData *meta, const AnnSpace *space, int m, int ef_construction)
+HnswMakeShape(HnswShape *shape, const AnnSpace *space, int m, bool near)
 {
+	shape->m = m;
+	shape->code_size = space->code_size;
+	shape->near_size = near ? AnnNearSize(space) : 0;
+	divide_places(shape, 0);
+	divide_places(shape, 1);
+	shape->max_level = find_max_level(shape);
+
+	if (near && shape->max_level < HNSW_MIN_MAX_LEVEL)
+		HnswMakeShape(shape, space, m, false);
+}
+
+/* Item numbers per page: how many of the smallest items go there. */
+static uint32
+count_slots(const HnswShape *shape)
+{
+	Size		smallest = HnswElementSize(shape, 0, shape->code_size);
+
+	smallest = Min(smallest, HnswLinksSize(shape, 0));
+	smallest = Min(smallest, HnswLinksSize(shape, 1));
+	smallest = Min(smallest, HnswPostingsSize(HNSW_MIN_POSTINGS));
+
+	return ANN_PAGE_ROOM / HnswItemRoom(smallest);
+}
+
+void
+HnswMakeMeta(HnswMetaPageData *meta, Relation rel)
+{
+	AnnSpace	space;
+	HnswShape	shape;
+	int			m;
+	int			ef_construction;
+
+	HnswGetOptions(rel, &space, &m, &ef_construction);
+	HnswMakeShape(&shape, &space, m, space.near_bits > 0);
+
 	memset(meta, 0, sizeof(HnswMetaPageData));
 	meta->header.magic = HNSW_MAGIC;
 	meta->header.version = HNSW_VERSION;
-	meta->dim = space->dim;
+	meta->dim = space.dim;
 	meta->m = m;
 	meta->ef_construction = ef_construction;
-	meta->slots = count_slots(space, m);
+	meta->bits = space.bits;
+	meta->near_bits = shape.near_size > 0 ? space.near_bits : 0;
+	meta->slots = count_slots(&shape);
 	meta->entry = HNSW_NO_ITEM;
 	meta->entry_level = 0;
+}
+
+/*
+ * Space and shape of an index from its metapage; false if that is not one this
+ * index could have.
+ */
+static bool
+apply_meta(HnswIndex *index, const HnswMetaPageData *meta)
+{
+	/* ALTER TABLE may take the column's dimensions away, but not change them. */
+	int			typmod = TupleDescAttr(index->rel->rd_att, 0)->atttypmod;
+
+	AnnSpaceOpen(&index->space, index->rel, 1, 0, 0);
+	if ((typmod >= 0 && typmod != meta->dim) || meta->dim < 1 ||
+		meta->m < HNSW_MIN_M || meta->m > HNSW_MAX_M ||
+		meta->ef_construction < HNSW_MIN_EF_CONSTRUCTION ||
+		meta->ef_construction > HNSW_MAX_EF_CONSTRUCTION ||
+		meta->bits > 8 || meta->near_bits > 4 || (meta->bits == 0 && meta->near_bits > 0) ||
+		(meta->bits > 0 && index->space.metric->form == ANN_FORM_NONE) ||
+		meta->dim > (meta->bits > 0 ? ANN_MAX_QUANTIZED_DIM : index->space.metric->max_dim))
+		return false;
+
+	AnnSpaceOpen(&index->space, index->rel, meta->dim, meta->bits, meta->near_bits);
+	HnswMakeShape(&index->shape, &index->space, meta->m, meta->near_bits > 0);
+	index->ef_construction = meta->ef_construction;
+	index->slots = meta->slots;
+	return index->slots == count_slots(&index->shape);
 }
 
 void
@@ -77,18 +207,9 @@ HnswOpen(HnswIndex *index, Relation rel)
 	{
 		Buffer		buf = AnnReadMeta(rel, HNSW_MAGIC, HNSW_VERSION, BUFFER_LOCK_SHARE);
 		HnswMetaPageData meta = *(HnswMetaPageData *) AnnMetaContents(BufferGetPage(buf));
-		int			typmod;
 
 		UnlockReleaseBuffer(buf);
-
-		/* ALTER TABLE may take the column's dimensions away, but not change them. */
-		typmod = TupleDescAttr(rel->rd_att, 0)->atttypmod;
-		AnnSpaceOpen(&index->space, rel, meta.dim, 0);
-		if ((typmod >= 0 && typmod != meta.dim) || meta.dim < 1 || meta.dim > index->space.metric->max_dim ||
-			meta.m < HNSW_MIN_M || meta.m > HNSW_MAX_M ||
-			meta.ef_construction < HNSW_MIN_EF_CONSTRUCTION ||
-			meta.ef_construction > HNSW_MAX_EF_CONSTRUCTION ||
-			meta.slots != count_slots(&index->space, meta.m))
+		if (!apply_meta(index, &meta))
 			AnnCorrupted(rel, ANN_METAPAGE_BLKNO, "The metapage does not agree with the definition of the index");
 
 		cache = MemoryContextAlloc(rel->rd_indexcxt, sizeof(HnswCache));
@@ -96,11 +217,9 @@ HnswOpen(HnswIndex *index, Relation rel)
 		cache->node_target = cache->links_target = InvalidBlockNumber;
 		rel->rd_amcache = cache;
 	}
+	else
+		apply_meta(index, &cache->meta);
 
-	AnnSpaceOpen(&index->space, rel, cache->meta.dim, 0);
-	index->m = cache->meta.m;
-	index->ef_construction = cache->meta.ef_construction;
-	index->slots = cache->meta.slots;
 	index->node_target = cache->node_target;
 	index->links_target = cache->links_target;
 }
@@ -127,7 +246,7 @@ HnswReadEntry(const HnswIndex *index, HnswNode *entry, int *level)
 	*level = meta->entry_level;
 	UnlockReleaseBuffer(buf);
 
-	if (*entry != HNSW_NO_ITEM && (*level < 0 || *level > HnswMaxLevel(index->m)))
+	if (*entry != HNSW_NO_ITEM && (*level < 0 || *level > index->shape.max_level))
 		AnnCorrupted(index->rel, ANN_METAPAGE_BLKNO, "The level of the entry point is out of range");
 	return *entry != HNSW_NO_ITEM;
 }
@@ -245,31 +364,50 @@ get_item(const HnswIndex *index, Page page, HnswItem item, HnswItemKind kind, Si
 }
 
 HnswElement
-HnswGetElement(const HnswIndex *index, Page page, HnswItem item, Size *code_size)
+HnswGetElement(const HnswIndex *index, Page page, HnswItem item)
 {
-	const AnnSpace *space = &index->space;
+	const HnswShape *shape = &index->shape;
 	Size		size;
 	HnswElement element = get_item(index, page, item, HNSW_ELEMENT,
-								   HnswElementSize(space->code_size), &size);
+								   HnswElementSize(shape, 0, shape->code_size), &size);
 
-	if (element == NULL)
-		return NULL;
-
-	*code_size = size - HnswElementSize(0);
-	if (element->level > HnswMaxLevel(index->m) ||
-		(space->code_size > 0 ? *code_size != space->code_size :
-		 !AnnSpaceValid(space, element->code, *code_size)))
+	if (element != NULL &&
+		(element->level > shape->max_level ||
+		 (shape->code_size > 0 && size != HnswElementSize(shape, element->level, shape->code_size))))
 		AnnCorrupted(index->rel, HnswItemBlock(index, item), "An element is damaged");
 	return element;
+}
+
+void *
+HnswGetCode(const HnswIndex *index, Page page, HnswItem item, HnswElement element, Size *size)
+{
+	void	   *code = HnswElementCode(&index->shape, element);
+	Size		code_size = index->shape.code_size;
+
+	if (code_size == 0)
+	{
+		Size		all = ItemIdGetLength(PageGetItemId(page, HnswItemOffset(index, item)));
+		Size		fixed = HnswElementSize(&index->shape, element->level, 0);
+
+		code_size = all - fixed;
+		if (all < fixed || !AnnSpaceValid(&index->space, code, code_size))
+			AnnCorrupted(index->rel, HnswItemBlock(index, item), "An element is damaged");
+	}
+	if (size != NULL)
+		*size = code_size;
+	return code;
 }
 
 HnswLinks
 HnswGetLinks(const HnswIndex *index, Page page, HnswItem item)
 {
+	const HnswShape *shape = &index->shape;
 	Size		size;
-	HnswLinks	links = get_item(index, page, item, HNSW_LINKS, HnswLinksSize(index->m, 0), &size);
+	HnswLinks	links = get_item(index, page, item, HNSW_LINKS, sizeof(HnswLinksData), &size);
 
-	if (links != NULL && size != HnswLinksSize(index->m, links->level))
+	if (links != NULL &&
+		(links->level > shape->max_level || size != HnswLinksSize(shape, links->level) ||
+		 links->count > HnswPlaces(shape, links->level)))
 		AnnCorrupted(index->rel, HnswItemBlock(index, item), "The links of a node are damaged");
 	return links;
 }
@@ -287,6 +425,24 @@ HnswGetPostings(const HnswIndex *index, Page page, HnswItem item, int *capacity)
 	if (postings->count > *capacity)
 		AnnCorrupted(index->rel, HnswItemBlock(index, item), "The heap TIDs of a node are damaged");
 	return postings;
+}
+
+/* Makes room for more TIDs. */
+static void
+need_tids(HnswTids *tids, int more)
+{
+	while (tids->count + more > tids->capacity)
+	{
+		tids->capacity *= 2;
+		tids->tids = repalloc_huge(tids->tids, sizeof(ItemPointerData) * (Size) tids->capacity);
+	}
+}
+
+void
+HnswAppendTid(HnswTids *tids, const ItemPointerData *tid)
+{
+	need_tids(tids, 1);
+	tids->tids[tids->count++] = *tid;
 }
 
 HnswItem
@@ -314,11 +470,7 @@ HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first, HnswTids *tids)
 		if (most-- == 0 || tids->count > PG_INT32_MAX / 2 - postings->count)
 			AnnCorrupted(index->rel, HnswItemBlock(index, first), "Heap TIDs of a node are in a circle");
 
-		while (tids->count + postings->count > tids->capacity)
-		{
-			tids->capacity *= 2;
-			tids->tids = repalloc_huge(tids->tids, sizeof(ItemPointerData) * (Size) tids->capacity);
-		}
+		need_tids(tids, postings->count);
 		memcpy(tids->tids + tids->count, postings->tids, sizeof(ItemPointerData) * postings->count);
 		tids->count += postings->count;
 		item = postings->next;

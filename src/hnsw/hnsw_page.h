@@ -8,9 +8,10 @@
 #include "storage/itemptr.h"
 
 #include "am/am_page.h"
+#include "space/space.h"
 
 #define HNSW_MAGIC 0x484E5357
-#define HNSW_VERSION 1
+#define HNSW_VERSION 2
 
 /* Page kind of all pages but the metapage. */
 #define HNSW_PAGE_ITEMS ANN_PAGE_METHOD
@@ -27,7 +28,13 @@ typedef HnswItem HnswNode;
 #define HNSW_MAX_EF_CONSTRUCTION 1000
 
 /* Levels above this one are hardly ever drawn (probability m^-level). */
-#define HNSW_MAX_LEVEL 60
+#define HNSW_MAX_LEVEL 16
+
+/* With fewer levels above the lowest, a search has a long way to go. */
+#define HNSW_MIN_MAX_LEVEL 2
+
+/* The most links items a level needs; more, and the graph goes without codes. */
+#define HNSW_MAX_PARTS 3
 
 typedef struct HnswMetaPageData
 {
@@ -35,12 +42,15 @@ typedef struct HnswMetaPageData
 	uint32		dim;
 	uint16		m;
 	uint16		ef_construction;
+	uint8		bits;			/* of a node's code; 0: full precision */
+	uint8		near_bits;		/* of a neighbour's code; 0: there are none */
+	uint16		unused;
 	uint32		slots;
 	HnswNode	entry;
 	uint32		entry_level;
 } HnswMetaPageData;
 
-StaticAssertDecl(sizeof(HnswMetaPageData) == 28, "hnsw metapage is on disk");
+StaticAssertDecl(sizeof(HnswMetaPageData) == 32, "hnsw metapage is on disk");
 
 typedef enum HnswItemKind
 {
@@ -57,35 +67,47 @@ typedef struct HnswItemData
 
 #define HNSW_DEAD (1 << 0)
 
+/* links[] is followed by the code. */
 typedef struct HnswElementData
 {
 	uint8		kind;
 	uint8		level;
 	uint16		flags;
-	HnswItem	links;
 	HnswItem	postings;
 	ItemPointerData tid;
 	uint16		unused;
-	char		code[FLEXIBLE_ARRAY_MEMBER];
+	HnswItem	links[FLEXIBLE_ARRAY_MEMBER];
 } HnswElementData;
 
 typedef HnswElementData *HnswElement;
 
-StaticAssertDecl(offsetof(HnswElementData, tid) == 12, "hnsw element is on disk");
-StaticAssertDecl(offsetof(HnswElementData, code) == 20, "hnsw element is on disk");
+StaticAssertDecl(offsetof(HnswElementData, tid) == 8, "hnsw element is on disk");
+StaticAssertDecl(offsetof(HnswElementData, links) == 16, "hnsw element is on disk");
 
+/*
+ * Neighbours on a level, or a part of them.  Behind the header are as many
+ * places as the level's HnswShape says, in the order of HnswLinksView.
+ */
 typedef struct HnswLinksData
 {
 	uint8		kind;
 	uint8		level;
-	uint16		unused;
+	uint16		count;			/* of neighbours */
 	HnswNode	owner;
-	HnswNode	nodes[FLEXIBLE_ARRAY_MEMBER];
+	char		places[FLEXIBLE_ARRAY_MEMBER];
 } HnswLinksData;
 
 typedef HnswLinksData *HnswLinks;
 
-StaticAssertDecl(offsetof(HnswLinksData, nodes) == 8, "hnsw links are on disk");
+StaticAssertDecl(offsetof(HnswLinksData, places) == 8, "hnsw links are on disk");
+
+typedef struct HnswLinksView
+{
+	HnswNode   *nodes;
+	AnnNearFactors *factors;	/* only with codes of neighbours */
+	uint32	   *chosen;			/* a bit for each place */
+	uint8	   *codes;
+} HnswLinksView;
 
 typedef struct HnswPostingsData
 {
@@ -101,11 +123,38 @@ typedef HnswPostingsData *HnswPostings;
 
 StaticAssertDecl(offsetof(HnswPostingsData, tids) == 12, "hnsw postings are on disk");
 
+/* Room that an item takes, its line pointer included. */
 static inline Size
-HnswElementSize(Size code_size)
+HnswItemRoom(Size size)
 {
-	return offsetof(HnswElementData, code) + code_size;
+	return MAXALIGN(size) + sizeof(ItemIdData);
 }
+
+/*
+ * The sizes of an index's items.  Index 0 of the arrays is for level 0, 1 for
+ * all others.
+ */
+typedef struct HnswShape
+{
+	int			m;
+	Size		code_size;		/* 0 if it differs */
+	Size		near_size;		/* of a neighbour's code; 0: there are none */
+	int			parts[2];		/* links items of a level */
+	int			places[2];		/* neighbours in each */
+	int			max_level;
+} HnswShape;
+
+/*
+ * The shape of an index of a space.  If near is false, or asks for more than a
+ * few pages per node, neighbours have no codes.
+ */
+extern void HnswMakeShape(HnswShape *shape, const AnnSpace *space, int m, bool near);
+
+/*
+ * How many of a node's links items, from the first on, belong on the page of its
+ * element.
+ */
+extern int	HnswCountBeside(const HnswShape *shape, int level, Size element_size);
 
 /* Most neighbours on a level. */
 static inline int
@@ -114,17 +163,76 @@ HnswMaxNeighbours(int m, int level)
 	return level == 0 ? 2 * m : m;
 }
 
-/* Where the list of a level begins in nodes[], and how many places they have. */
+/* Where the links of a level are in an element's links[]. */
 static inline int
-HnswLinksStart(int m, int level)
+HnswFirstPart(const HnswShape *shape, int level)
 {
-	return level == 0 ? 0 : (level + 1) * m;
+	return level == 0 ? 0 : shape->parts[0] + (level - 1) * shape->parts[1];
+}
+
+static inline int
+HnswParts(const HnswShape *shape, int level)
+{
+	return shape->parts[level > 0];
+}
+
+static inline int
+HnswPlaces(const HnswShape *shape, int level)
+{
+	return shape->places[level > 0];
+}
+
+/* The size of an element with a code of so many bytes. */
+static inline Size
+HnswElementSize(const HnswShape *shape, int level, Size code_size)
+{
+	return offsetof(HnswElementData, links) +
+		HnswFirstPart(shape, level + 1) * sizeof(HnswItem) + code_size;
+}
+
+static inline void *
+HnswElementCode(const HnswShape *shape, HnswElement element)
+{
+	return element->links + HnswFirstPart(shape, element->level + 1);
+}
+
+static inline HnswLinksView
+HnswViewLinks(const HnswShape *shape, HnswLinks links)
+{
+	int			places = HnswPlaces(shape, links->level);
+	HnswLinksView view;
+
+	view.nodes = (HnswNode *) links->places;
+	view.factors = (AnnNearFactors *) (view.nodes + places);
+	view.chosen = shape->near_size > 0 ? (uint32 *) (view.factors + places) :
+		(uint32 *) view.factors;
+	view.codes = (uint8 *) (view.chosen + (places + 31) / 32);
+	return view;
 }
 
 static inline Size
-HnswLinksSize(int m, int level)
+HnswLinksSize(const HnswShape *shape, int level)
 {
-	return offsetof(HnswLinksData, nodes) + HnswLinksStart(m, level + 1) * sizeof(HnswNode);
+	int			places = HnswPlaces(shape, level);
+	Size		size = sizeof(HnswNode);
+
+	if (shape->near_size > 0)
+		size += sizeof(AnnNearFactors) + shape->near_size;
+	return offsetof(HnswLinksData, places) + places * size + (places + 31) / 32 * sizeof(uint32);
+}
+
+static inline bool
+HnswIsChosen(const HnswLinksView *view, int i)
+{
+	return (view->chosen[i / 32] >> (i % 32)) & 1;
+}
+
+static inline void
+HnswSetChosen(HnswLinksView *view, int i, bool chosen)
+{
+	uint32		bit = (uint32) 1 << (i % 32);
+
+	view->chosen[i / 32] = chosen ? view->chosen[i / 32] | bit : view->chosen[i / 32] & ~bit;
 }
 
 static inline Size
@@ -143,26 +251,6 @@ static inline int
 HnswPostingsCapacity(Size size)
 {
 	return (size - offsetof(HnswPostingsData, tids)) / sizeof(ItemPointerData);
-}
-
-/* The highest level whose links fit a page. */
-static inline int
-HnswMaxLevel(int m)
-{
-	int			places = (ANN_MAX_ITEM_SIZE - offsetof(HnswLinksData, nodes)) / sizeof(HnswNode);
-
-	return Min(places / m - 2, HNSW_MAX_LEVEL);
-}
-
-/* The number of a list's neighbours: it has no gaps. */
-static inline int
-HnswCountNeighbours(const HnswNode *list, int max)
-{
-	int			n = 0;
-
-	while (n < max && list[n] != HNSW_NO_ITEM)
-		n++;
-	return n;
 }
 
 #endif							/* HNSW_PAGE_H */

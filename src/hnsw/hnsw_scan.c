@@ -20,10 +20,21 @@ typedef struct HnswScanState
 	bool		first;			/* the next batch is the first */
 } HnswScanState;
 
-static inline double
-query_distance(AnnScan *scan, const void *code)
+/* The distance of an element on a locked page. */
+static void
+evaluate(AnnScan *scan, const HnswIndex *index, Page page, HnswElement element,
+		 HnswCandidate *candidate)
 {
-	return scan->unordered ? 0 : AnnQueryDistance(&scan->query, code);
+	const void *code;
+
+	candidate->distance = 0;
+	candidate->error = 0;
+	if (scan->unordered)
+		return;
+
+	code = HnswGetCode(index, page, candidate->node, element, NULL);
+	candidate->distance = AnnQueryDistance(&scan->query, code);
+	candidate->error = AnnQueryError(&scan->query, code, candidate->distance);
 }
 
 static void
@@ -66,8 +77,10 @@ hnsw_scan_begin(AnnScan *scan)
  * ours, and to our snapshot not visible either.
  */
 static void
-add_all_tids(AnnScan *scan, HnswIndex *index, HnswNode node, double distance)
+add_all_tids(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
 {
+	HnswNode	node = candidate->node;
+	HnswCandidate now = *candidate;
 	HnswTids	tids = {.tids = palloc(sizeof(ItemPointerData) * 64),.capacity = 64};
 	HnswItem	missing = HNSW_NO_ITEM;
 	HnswItem	before;
@@ -76,16 +89,20 @@ add_all_tids(AnnScan *scan, HnswIndex *index, HnswNode node, double distance)
 	do
 	{
 		Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
-		Size		size;
-		HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
+		HnswElement element = HnswGetElement(index, BufferGetPage(buf), node);
 		HnswItem	first = HNSW_NO_ITEM;
 
 		ItemPointerSetInvalid(&tid);
-		/* overflow can make a distance NaN */
-		if (element != NULL && float8_eq(query_distance(scan, element->code), distance))
+		if (element != NULL)
 		{
-			tid = element->tid;
-			first = element->postings;
+			evaluate(scan, index, BufferGetPage(buf), element, &now);
+
+			/* overflow can make a distance NaN */
+			if (float8_eq(now.distance, candidate->distance))
+			{
+				tid = element->tid;
+				first = element->postings;
+			}
 		}
 		UnlockReleaseBuffer(buf);
 
@@ -98,9 +115,9 @@ add_all_tids(AnnScan *scan, HnswIndex *index, HnswNode node, double distance)
 	} while (missing != HNSW_NO_ITEM);
 
 	if (ItemPointerIsValid(&tid))
-		AnnScanAdd(scan, distance, 0, &tid, 1);
+		HnswAppendTid(&tids, &tid);
 	if (tids.count > 0)
-		AnnScanAdd(scan, distance, 0, tids.tids, tids.count);
+		AnnScanAdd(scan, candidate->distance, candidate->error, tids.tids, tids.count);
 	pfree(tids.tids);
 }
 
@@ -108,9 +125,9 @@ static void
 add_candidate(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
 {
 	if (candidate->flags & HNSW_CANDIDATE_MORE)
-		add_all_tids(scan, index, candidate->node, candidate->distance);
+		add_all_tids(scan, index, candidate);
 	else if (ItemPointerIsValid(&candidate->tid))
-		AnnScanAdd(scan, candidate->distance, 0, &candidate->tid, 1);
+		AnnScanAdd(scan, candidate->distance, candidate->error, &candidate->tid, 1);
 }
 
 static bool
@@ -131,14 +148,14 @@ hnsw_scan_next_batch(AnnScan *scan)
 	 * cannot; nothing has been returned yet, so reading everything is both
 	 * complete and in order.
 	 */
-	if (n < state->ef && state->first)
+	if (HnswSearchExhausted(&state->search) && state->first)
 		n = 0;
 
 	for (int i = 0; i < n; i++)
 		add_candidate(scan, &state->index, &found[i]);
 	pfree(found);
 
-	if (n < state->ef || !state->search.resumable ||
+	if (HnswSearchExhausted(&state->search) || !state->search.resumable ||
 		state->search.visited.count >= hnsw_max_scan_tuples ||
 		HnswSearchMemory(&state->search) > work_mem * 1024.0 * hnsw_scan_mem_multiplier)
 		state->ef = 0;
@@ -161,13 +178,12 @@ add_page(AnnScan *scan, HnswIndex *index, BlockNumber blkno, BufferAccessStrateg
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 	{
 		HnswNode	node = HnswItemNumber(index, blkno, offset);
-		Size		size;
-		HnswElement element = HnswGetElement(index, page, node, &size);
+		HnswElement element = HnswGetElement(index, page, node);
 
 		if (element == NULL || (element->flags & HNSW_DEAD))
 			continue;
-		found[n].distance = query_distance(scan, element->code);
 		found[n].node = node;
+		evaluate(scan, index, page, element, &found[n]);
 		found[n].tid = element->tid;
 		found[n].flags = element->postings == HNSW_NO_ITEM ? 0 : HNSW_CANDIDATE_MORE;
 		n++;

@@ -19,13 +19,17 @@ HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query)
 	hnsw_candidate_heap_init(&search->frontier, 1024);
 	hnsw_candidate_heap_init(&search->found, 1024);
 	hnsw_distance_heap_init(&search->beam, 128);
+	search->max_later = 1024;
+	search->later = palloc(sizeof(HnswCandidate) * search->max_later);
+	search->nlater = 0;
 }
 
 Size
 HnswSearchMemory(const HnswSearch *search)
 {
 	return AnnVisitedMemory(&search->visited) +
-		sizeof(HnswCandidate) * ((Size) search->frontier.capacity + search->found.capacity);
+		sizeof(HnswCandidate) * ((Size) search->frontier.capacity + search->found.capacity +
+								 search->max_later);
 }
 
 /* Adds a distance to the beam, if it is among the ef best. */
@@ -51,36 +55,87 @@ HnswSearchBegin(HnswSearch *search, int level, const HnswCandidate *from, int n)
 	AnnVisitedReset(&search->visited);
 	hnsw_candidate_heap_reset(&search->frontier);
 	hnsw_candidate_heap_reset(&search->found);
-	hnsw_distance_heap_reset(&search->beam);
+	search->nlater = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		AnnVisitedAdd(&search->visited, from[i].node);
 		hnsw_candidate_heap_push(&search->frontier, &from[i]);
+		if (search->graph->expands)
+			continue;
+		AnnVisitedAdd(&search->visited, from[i].node);
 		if (is_result(search, &from[i]))
 			hnsw_candidate_heap_push(&search->found, &from[i]);
 	}
 }
 
-/* The beam of a search begun or resumed: the best of what has been found. */
+/*
+ * The beam of a search begun or resumed: the best that is known.  Where nodes
+ * are evaluated before they are expanded that is what has been found, else it
+ * has yet to be found.
+ */
 static void
 start_beam(HnswSearch *search, int ef, HnswCandidate *best)
 {
+	hnsw_candidate_heap *from = search->graph->expands ? &search->frontier : &search->found;
 	int			n = 0;
 
 	hnsw_distance_heap_reset(&search->beam);
-	while (n < ef && search->found.count > 0)
+	while (n < ef && from->count > 0)
 	{
-		best[n] = hnsw_candidate_heap_pop(&search->found);
+		best[n] = hnsw_candidate_heap_pop(from);
 		add_to_beam(search, best[n++].distance, ef);
 	}
 	while (n > 0)
-		hnsw_candidate_heap_push(&search->found, &best[--n]);
+		hnsw_candidate_heap_push(from, &best[--n]);
+}
+
+/*
+ * Adds a candidate.  What is too far for this beam may do for a later one: it is
+ * put aside, which costs less than to keep it in order.
+ */
+static void
+add_candidate(HnswSearch *search, const HnswCandidate *candidate, int ef)
+{
+	if (search->beam.count < ef ||
+		candidate->distance < *hnsw_distance_heap_top(&search->beam))
+	{
+		hnsw_candidate_heap_push(&search->frontier, candidate);
+		if (!is_result(search, candidate))
+			return;
+		if (!search->graph->expands)
+			hnsw_candidate_heap_push(&search->found, candidate);
+		add_to_beam(search, candidate->distance, ef);
+	}
+	else if (search->resumable)
+	{
+		if (search->nlater == search->max_later)
+		{
+			search->max_later *= 2;
+			search->later = repalloc_huge(search->later,
+										  sizeof(HnswCandidate) * (Size) search->max_later);
+		}
+		search->later[search->nlater++] = *candidate;
+	}
+}
+
+/* Brings back what was put aside. */
+static void
+resume(HnswSearch *search)
+{
+	for (int i = 0; i < search->nlater; i++)
+	{
+		HnswCandidate *candidate = &search->later[i];
+
+		hnsw_candidate_heap_push(&search->frontier, candidate);
+		if (!search->graph->expands && is_result(search, candidate))
+			hnsw_candidate_heap_push(&search->found, candidate);
+	}
+	search->nlater = 0;
 }
 
 /* Evaluates the neighbours of a candidate that were not visited before. */
 static void
-expand(HnswSearch *search, const HnswCandidate *candidate, int ef)
+visit_neighbours(HnswSearch *search, const HnswCandidate *candidate, int ef)
 {
 	HnswNode	nodes[2 * HNSW_MAX_M];
 	HnswCandidate neighbours[2 * HNSW_MAX_M];
@@ -94,20 +149,30 @@ expand(HnswSearch *search, const HnswCandidate *candidate, int ef)
 	n = HnswEvaluate(search->graph, search->query, nodes, unvisited, neighbours);
 
 	for (int i = 0; i < n; i++)
-	{
-		HnswCandidate *neighbour = &neighbours[i];
+		add_candidate(search, &neighbours[i], ef);
+}
 
-		if (!search->resumable && search->beam.count >= ef &&
-			neighbour->distance >= *hnsw_distance_heap_top(&search->beam))
-			continue;
+/*
+ * Visits a candidate, and estimates its neighbours.  Several nodes may have
+ * estimated the same one; all go to the frontier and the beam, for each is
+ * another chance to be right about it.
+ */
+static void
+visit(HnswSearch *search, HnswCandidate *candidate, int ef)
+{
+	HnswCandidate neighbours[2 * HNSW_MAX_M];
+	int			n;
 
-		hnsw_candidate_heap_push(&search->frontier, neighbour);
-		if (is_result(search, neighbour))
-		{
-			hnsw_candidate_heap_push(&search->found, neighbour);
-			add_to_beam(search, neighbour->distance, ef);
-		}
-	}
+	if (!AnnVisitedAdd(&search->visited, candidate->node))
+		return;
+
+	n = HnswExpand(search->graph, search->query, search->level, candidate, neighbours);
+	if (n >= 0 && is_result(search, candidate))
+		hnsw_candidate_heap_push(&search->found, candidate);
+
+	for (int i = 0; i < n; i++)
+		if (!AnnVisitedHas(&search->visited, neighbours[i].node))
+			add_candidate(search, &neighbours[i], ef);
 }
 
 int
@@ -115,6 +180,7 @@ HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out)
 {
 	int			n = 0;
 
+	resume(search);
 	start_beam(search, ef, out);
 
 	while (search->frontier.count > 0)
@@ -127,7 +193,10 @@ HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out)
 
 		CHECK_FOR_INTERRUPTS();
 		nearest = hnsw_candidate_heap_pop(&search->frontier);
-		expand(search, &nearest, ef);
+		if (search->graph->expands)
+			visit(search, &nearest, ef);
+		else
+			visit_neighbours(search, &nearest, ef);
 	}
 
 	while (n < ef && search->found.count > 0)

@@ -55,3 +55,39 @@ HnswSelect(const AnnSpace *space, HnswChoice *choices, int n, int max)
 	}
 	return kept;
 }
+
+/*
+ * As in HnswSelect, but step by step: the new neighbour is chosen if no chosen
+ * one that is nearer to the owner is nearer to it than the owner; if it is, the
+ * farther ones to which it is nearer than the owner no longer are.  The farthest
+ * filler gives way, or if there is none the farthest of all.
+ */
+int
+HnswOffer(HnswPlace *places, int n, int max, double distance, bool *chosen)
+{
+	int			victim = 0;
+
+	*chosen = true;
+	for (int i = 0; i < n; i++)
+		if (places[i].chosen && places[i].distance <= distance && places[i].from_new < distance)
+			*chosen = false;
+
+	for (int i = 0; i < n && *chosen; i++)
+		if (places[i].chosen && places[i].distance > distance &&
+			places[i].from_new < places[i].distance)
+			places[i].chosen = false;
+
+	if (n < max)
+		return n;
+
+	for (int i = 1; i < n; i++)
+		if (places[i].chosen < places[victim].chosen ||
+			(places[i].chosen == places[victim].chosen &&
+			 places[i].distance > places[victim].distance))
+			victim = i;
+
+	if (*chosen > places[victim].chosen ||
+		(*chosen == places[victim].chosen && distance < places[victim].distance))
+		return victim;
+	return -1;
+}

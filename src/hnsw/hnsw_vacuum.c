@@ -155,8 +155,7 @@ drop_first_postings(HnswVacuum *vacuum, HnswNode node)
 {
 	HnswIndex  *index = &vacuum->index;
 	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_EXCLUSIVE);
-	Size		size;
-	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
+	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node);
 	HnswItem	item = element == NULL ? HNSW_NO_ITEM : element->postings;
 	Buffer		other;
 	HnswPostings postings;
@@ -188,7 +187,7 @@ drop_first_postings(HnswVacuum *vacuum, HnswNode node)
 	next = postings->next;
 	AnnEditBegin(&edit, index->rel, false);
 	delete_item(index, AnnEditPage(&edit, other), item);
-	element = HnswGetElement(index, AnnEditPage(&edit, buf), node, &size);
+	element = HnswGetElement(index, AnnEditPage(&edit, buf), node);
 	element->postings = next;
 	if (next == HNSW_NO_ITEM && !ItemPointerIsValid(&element->tid))
 	{
@@ -213,8 +212,7 @@ has_dead_tids(HnswVacuum *vacuum, Page page, BlockNumber blkno)
 
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 	{
-		Size		size;
-		HnswElement element = HnswGetElement(index, page, HnswItemNumber(index, blkno, offset), &size);
+		HnswElement element = HnswGetElement(index, page, HnswItemNumber(index, blkno, offset));
 
 		if (element != NULL && is_dead_tid(vacuum, &element->tid))
 			return true;
@@ -234,8 +232,7 @@ remove_dead_tids(HnswVacuum *vacuum, Page page, BlockNumber blkno)
 
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 	{
-		Size		size;
-		HnswElement element = HnswGetElement(index, page, HnswItemNumber(index, blkno, offset), &size);
+		HnswElement element = HnswGetElement(index, page, HnswItemNumber(index, blkno, offset));
 
 		if (element != NULL && is_dead_tid(vacuum, &element->tid))
 		{
@@ -262,8 +259,7 @@ note_elements(HnswVacuum *vacuum, Page page, BlockNumber blkno, HnswNode *with_p
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 	{
 		HnswNode	node = HnswItemNumber(index, blkno, offset);
-		Size		size;
-		HnswElement element = HnswGetElement(index, page, node, &size);
+		HnswElement element = HnswGetElement(index, page, node);
 
 		if (element == NULL)
 			continue;
@@ -362,8 +358,7 @@ find_live(HnswVacuum *vacuum, int *level)
 		for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 		{
 			HnswNode	node = HnswItemNumber(index, blkno, offset);
-			Size		size;
-			HnswElement element = HnswGetElement(index, page, node, &size);
+			HnswElement element = HnswGetElement(index, page, node);
 
 			if (element != NULL && !(element->flags & HNSW_DEAD))
 			{
@@ -415,7 +410,7 @@ add_choices(HnswVacuum *vacuum, const HnswNode *nodes, int count, HnswChoice *ch
 
 		if (!AnnVisitedAdd(&vacuum->seen, nodes[i]) || AnnVisitedHas(&vacuum->dead, nodes[i]))
 			continue;
-		code = HnswGetCode(&vacuum->graph, nodes[i], &size);
+		code = HnswNodeCode(&vacuum->graph, nodes[i], &size);
 		if (code == NULL)
 			continue;
 		choices[n].distance = AnnQueryDistance(&vacuum->owner, code);
@@ -427,17 +422,22 @@ add_choices(HnswVacuum *vacuum, const HnswNode *nodes, int count, HnswChoice *ch
 	return n;
 }
 
-/* The neighbours of a dead node on a level; returns how many. */
+/* Adds the neighbours of a dead node on a level to choices[n]; returns the new n. */
 static int
-read_dead_list(HnswIndex *index, HnswNode node, int level, HnswNode *out)
+add_neighbours_of(HnswVacuum *vacuum, HnswNode node, int level, HnswChoice *choices, int n)
 {
-	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
-	Size		size;
-	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
-	HnswItem	links = element == NULL ? HNSW_NO_ITEM : element->links;
+	HnswIndex  *index = &vacuum->index;
 
-	UnlockReleaseBuffer(buf);
-	return links == HNSW_NO_ITEM ? 0 : HnswReadList(index, links, node, level, out);
+	for (int part = 0; part < HnswParts(&index->shape, level); part++)
+	{
+		HnswItem	item = HnswFindLinks(index, node, level, part);
+		HnswLinks	links = item == HNSW_NO_ITEM ? NULL : HnswReadLinks(index, item, node);
+
+		if (links != NULL)
+			n = add_choices(vacuum, HnswViewLinks(&index->shape, links).nodes, links->count,
+							choices, n);
+	}
+	return n;
 }
 
 /* Adds what a search finds near the owner to choices[n]; returns the new n. */
@@ -464,56 +464,51 @@ add_found(HnswVacuum *vacuum, int level, HnswChoice *choices, int n)
 }
 
 static void
-repair_list(HnswVacuum *vacuum, HnswItem links, HnswNode owner, int level)
+repair_links(HnswVacuum *vacuum, HnswItem item, HnswNode owner)
 {
 	HnswIndex  *index = &vacuum->index;
-	int			max = HnswMaxNeighbours(index->m, level);
 	HnswChoice *choices = vacuum->choices;
-	HnswNode	expected[2 * HNSW_MAX_M];
-	HnswNode	list[2 * HNSW_MAX_M];
+	HnswLinks	old;
+	HnswLinks	links;
 
 	do
 	{
-		HnswNode	others[2 * HNSW_MAX_M];
+		HnswLinksView view;
 		const void *code;
 		Size		size;
-		int			count;
+		int			max;
 		int			live;
 		int			n;
 
 		CHECK_FOR_INTERRUPTS();
 		HnswTrimCodes(&vacuum->graph);
-		code = HnswGetCode(&vacuum->graph, owner, &size);
-		if (code == NULL)
+		code = HnswNodeCode(&vacuum->graph, owner, &size);
+		old = HnswReadLinks(index, item, owner);
+		if (code == NULL || old == NULL)
 			return;
 		AnnQuerySetCode(&vacuum->owner, code, size);
+		if (vacuum->graph.base.expands)
+			AnnQueryPrepareNear(&vacuum->owner);
 
-		memset(expected, 0xFF, sizeof(expected));
-		count = HnswReadList(index, links, owner, level, expected);
-
-		if (count < 0)
-			return;
-
+		view = HnswViewLinks(&index->shape, old);
+		max = HnswPlaces(&index->shape, old->level);
 		AnnVisitedReset(&vacuum->seen);
 		AnnVisitedAdd(&vacuum->seen, owner);
-		n = live = add_choices(vacuum, expected, count, choices, 0);
-		for (int i = 0; i < count; i++)
-			if (AnnVisitedHas(&vacuum->dead, expected[i]))
-				n = add_choices(vacuum, others, read_dead_list(index, expected[i], level, others),
-								choices, n);
+		n = live = add_choices(vacuum, view.nodes, old->count, choices, 0);
+		for (int i = 0; i < old->count; i++)
+			if (AnnVisitedHas(&vacuum->dead, view.nodes[i]))
+				n = add_neighbours_of(vacuum, view.nodes[i], old->level, choices, n);
 
 		/* If most are dead, what they knew is not what is near any more. */
-		if (live < count / 2 || n < max)
-			n = add_found(vacuum, level, choices, n);
+		if (live < old->count / 2 || n < max)
+			n = add_found(vacuum, old->level, choices, n);
 		n = HnswSelect(&index->space, choices, n, max);
-
-		memset(list, 0xFF, sizeof(list));
-		for (int i = 0; i < n; i++)
-			list[i] = choices[i].node;
-	} while (!HnswWriteList(index, links, owner, level, expected, list));
+		links = HnswMakeLinks(index, owner, old->level, HnswDecodeHost(index, code),
+							  choices, n, old);
+	} while (!HnswReplaceLinks(index, item, old, links));
 }
 
-/* Collects the lists of a page that have a dead neighbour, and repairs them. */
+/* Collects the links of a page that have a dead neighbour, and repairs them. */
 static void
 repair_page(HnswVacuum *vacuum, BlockNumber blkno)
 {
@@ -521,7 +516,6 @@ repair_page(HnswVacuum *vacuum, BlockNumber blkno)
 	{
 		HnswItem	links;
 		HnswNode	owner;
-		int			level;
 	} Broken;
 
 	HnswIndex  *index = &vacuum->index;
@@ -529,7 +523,7 @@ repair_page(HnswVacuum *vacuum, BlockNumber blkno)
 									BUFFER_LOCK_SHARE);
 	Page		page = BufferGetPage(buf);
 	int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
-	Broken	   *broken = palloc(sizeof(Broken) * (count + 1) * (HNSW_MAX_LEVEL + 1));
+	Broken	   *broken = palloc(sizeof(Broken) * (count + 1));
 	int			n = 0;
 
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
@@ -537,32 +531,29 @@ repair_page(HnswVacuum *vacuum, BlockNumber blkno)
 		HnswItem	item = HnswItemNumber(index, blkno, offset);
 		HnswLinks	links = HnswGetLinks(index, page, item);
 
+		HnswLinksView view;
+
 		if (links == NULL || AnnVisitedHas(&vacuum->dead, links->owner))
 			continue;
-		for (int level = 0; level <= links->level; level++)
-		{
-			const HnswNode *list = links->nodes + HnswLinksStart(index->m, level);
-			int			max = HnswMaxNeighbours(index->m, level);
-
-			for (int i = 0; i < max && list[i] != HNSW_NO_ITEM; i++)
-				if (AnnVisitedHas(&vacuum->dead, list[i]))
-				{
-					broken[n++] = (Broken) {item, links->owner, level};
-					break;
-				}
-		}
+		view = HnswViewLinks(&index->shape, links);
+		for (int i = 0; i < links->count; i++)
+			if (AnnVisitedHas(&vacuum->dead, view.nodes[i]))
+			{
+				broken[n++] = (Broken) {item, links->owner};
+				break;
+			}
 	}
 	UnlockReleaseBuffer(buf);
 
 	for (int i = 0; i < n; i++)
-		repair_list(vacuum, broken[i].links, broken[i].owner, broken[i].level);
+		repair_links(vacuum, broken[i].links, broken[i].owner);
 }
 
 static void
 repair(HnswVacuum *vacuum)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(vacuum->index.rel);
-	int			most = HnswMaxNeighbours(vacuum->index.m, 0);
+	int			most = HnswMaxNeighbours(vacuum->index.shape.m, 0);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw repair",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
@@ -589,18 +580,22 @@ repair(HnswVacuum *vacuum)
  * Pass 4: free
  */
 
-/* Removes a dead element and its links; false if it is to be tried again. */
+/*
+ * Removes a dead element, or first one of its links that are on other pages;
+ * true if there is nothing more to do.
+ */
 static bool
 free_node(HnswVacuum *vacuum, HnswNode node)
 {
 	HnswIndex  *index = &vacuum->index;
+	const HnswShape *shape = &index->shape;
 	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_EXCLUSIVE);
-	Size		size;
-	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node, &size);
-	Buffer		other;
-	HnswItem	item;
-	HnswLinks	links;
+	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node);
+	int			nlinks;
+	int			there = -1;		/* links elsewhere */
+	Buffer		other = buf;
 	AnnEdit		edit;
+	Page		page;
 
 	if (element == NULL || !(element->flags & HNSW_DEAD))
 	{
@@ -608,18 +603,44 @@ free_node(HnswVacuum *vacuum, HnswNode node)
 		return true;
 	}
 
-	item = element->links;
-	if (!lock_too(index, buf, item, &other))
+	nlinks = HnswFirstPart(shape, element->level + 1);
+	for (int i = 0; i < nlinks; i++)
+		if (element->links[i] != HNSW_NO_ITEM &&
+			HnswItemBlock(index, element->links[i]) != HnswItemBlock(index, node))
+			there = i;
+	if (there >= 0 && !lock_too(index, buf, element->links[there], &other))
 		return false;
-	links = HnswGetLinks(index, BufferGetPage(other), item);
-	if (links == NULL || links->owner != node)
-		AnnCorrupted(index->rel, HnswItemBlock(index, item), "The links of a node are missing");
+
+	for (int i = 0; i < nlinks; i++)
+		if (element->links[i] != HNSW_NO_ITEM && (there < 0 || i == there))
+		{
+			HnswLinks	links = HnswGetLinks(index, BufferGetPage(other), element->links[i]);
+
+			if (links == NULL || links->owner != node)
+				AnnCorrupted(index->rel, HnswItemBlock(index, element->links[i]),
+							 "The links of a node are missing");
+		}
 
 	AnnEditBegin(&edit, index->rel, false);
-	delete_item(index, AnnEditPage(&edit, buf), node);
-	delete_item(index, AnnEditPage(&edit, other), item);
+	page = AnnEditPage(&edit, buf);
+	element = HnswGetElement(index, page, node);
+	if (there >= 0)
+	{
+		delete_item(index, AnnEditPage(&edit, other), element->links[there]);
+		element->links[there] = HNSW_NO_ITEM;
+	}
+	else
+	{
+		HnswItem	items[(HNSW_MAX_LEVEL + 1) * HNSW_MAX_PARTS];
+
+		memcpy(items, element->links, nlinks * sizeof(HnswItem));
+		delete_item(index, page, node);
+		for (int i = 0; i < nlinks; i++)
+			if (items[i] != HNSW_NO_ITEM)
+				delete_item(index, page, items[i]);
+	}
 	AnnEditCommit(&edit);
-	return true;
+	return there < 0;
 }
 
 static void

@@ -9,6 +9,7 @@
 
 #include "access/genam.h"
 #include "commands/defrem.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "utils/float.h"
 #include "utils/lsyscache.h"
@@ -24,28 +25,23 @@
  */
 
 static void
-set_bits(AnnSpace *space, int bits)
+set_bits(AnnSpace *space, int bits, int near_bits)
 {
 	Assert(bits == 0 || space->metric->form != ANN_FORM_NONE);
+	Assert(bits > 0 || near_bits == 0);
 	space->bits = bits;
+	space->near_bits = near_bits;
 	space->rotated_dim = space->metric->form == ANN_FORM_NONE ? 0 : AnnRotatedDim(space->dim);
 	space->code_size = bits == 0 ? space->metric->code_size(space->dim) :
 		offsetof(AnnQuantized, levels) + AnnRabitqCodeSize(space->rotated_dim, bits);
 }
 
 void
-AnnSpaceOpen(AnnSpace *space, Relation index, int dim, int bits)
+AnnSpaceOpen(AnnSpace *space, Relation index, int dim, int bits, int near_bits)
 {
 	space->metric = AnnOpclassMetric(index);
 	space->dim = dim;
-	set_bits(space, bits);
-}
-
-void
-AnnSpaceWithBits(AnnSpace *space, const AnnSpace *other, int bits)
-{
-	*space = *other;
-	set_bits(space, bits);
+	set_bits(space, bits, near_bits);
 }
 
 void
@@ -65,11 +61,11 @@ AnnSpaceCreate(AnnSpace *space, Relation index)
 				 errmsg("column does not have dimensions"),
 				 errhint("Give the column's type a number of dimensions, or index an expression that casts to a type that has one.")));
 
-	AnnSpaceOpen(space, index, column->atttypmod, 0);
+	AnnSpaceOpen(space, index, column->atttypmod, 0, 0);
 }
 
 void
-AnnSpaceSetBits(AnnSpace *space, Relation index, int bits)
+AnnSpaceSetBits(AnnSpace *space, Relation index, int bits, int near_bits)
 {
 	int			max_dim = bits > 0 ? ANN_MAX_QUANTIZED_DIM : space->metric->max_dim;
 
@@ -78,7 +74,7 @@ AnnSpaceSetBits(AnnSpace *space, Relation index, int bits)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("column cannot have more than %d dimensions for %s index",
 						max_dim, get_am_name(index->rd_rel->relam))));
-	set_bits(space, bits);
+	set_bits(space, bits, near_bits);
 }
 
 bool
@@ -95,21 +91,18 @@ AnnSpaceValid(const AnnSpace *space, const void *code, Size size)
 		isfinite(quantized->error) && quantized->error >= 0;
 }
 
+bool
+AnnSpaceEqual(const AnnSpace *space, const void *a, Size a_size, const void *b, Size b_size)
+{
+	if (space->bits == 0)
+		return a_size == b_size && memcmp(a, b, a_size) == 0;
+	return memcmp(((const AnnQuantized *) a)->hash, ((const AnnQuantized *) b)->hash,
+				  sizeof(((AnnQuantized *) NULL)->hash)) == 0;
+}
+
 /*
  * Codes
  */
-
-void
-AnnSpaceEncode(const AnnSpace *space, const float *rotated, void *code)
-{
-	AnnQuantized *quantized = code;
-	AnnRabitqFactors factors;
-
-	AnnRabitqEncode(space->rotated_dim, space->bits, rotated, NULL, quantized->levels, &factors);
-	quantized->norm2 = factors.add;
-	quantized->scale = factors.scale;
-	quantized->error = factors.error;
-}
 
 void
 AnnSpaceDecode(const AnnSpace *space, const void *code, float *out)
@@ -132,6 +125,13 @@ AnnQueryInit(AnnQuery *query, const AnnSpace *space)
 		query->prepared = palloc(AnnRabitqQuerySize(space->rotated_dim));
 }
 
+/* By how much the square of a code's norm is more, decoded; see AnnRabitqDecode. */
+static double
+excess(const AnnSpace *space, const AnnQuantized *code)
+{
+	return (space->rotated_dim - 1) * (double) code->error * code->error;
+}
+
 void
 AnnQuerySetCode(AnnQuery *query, const void *code, Size size)
 {
@@ -144,8 +144,28 @@ AnnQuerySetCode(AnnQuery *query, const void *code, Size size)
 		return;
 
 	query->norm2 = quantized->norm2;
+	query->excess = excess(space, quantized);
 	AnnRabitqPrepareCode(query->prepared, space->rotated_dim, space->bits,
 						 quantized->levels, quantized->scale);
+}
+
+/* Encodes the rotated value of a query. */
+static void
+encode(AnnQuery *query)
+{
+	const AnnSpace *space = query->space;
+	AnnQuantized *code = palloc(space->code_size);
+	AnnRabitqFactors factors;
+	uint64		hash = hash_bytes_extended(query->value, query->value_size, 0);
+
+	AnnRabitqEncode(space->rotated_dim, space->bits, query->rotated, NULL, code->levels, &factors);
+	code->norm2 = factors.add;
+	code->scale = factors.scale;
+	code->error = factors.error;
+	code->hash[0] = (uint32) hash;
+	code->hash[1] = (uint32) (hash >> 32);
+	query->code = code;
+	query->size = space->code_size;
 }
 
 /* Rotates the value of a query in a quantized space, and encodes it if asked to. */
@@ -162,14 +182,10 @@ quantize(AnnQuery *query, bool stored)
 
 	query->norm2 = ann_kernels.ip_f32(space->rotated_dim, query->rotated, query->rotated);
 	AnnRabitqPrepare(query->prepared, space->rotated_dim, space->bits, query->rotated);
+	if (space->near_bits > 0)
+		AnnQueryPrepareNear(query);
 	if (stored)
-	{
-		void	   *code = palloc(space->code_size);
-
-		AnnSpaceEncode(space, query->rotated, code);
-		query->code = code;
-		query->size = space->code_size;
-	}
+		encode(query);
 }
 
 bool
@@ -264,9 +280,7 @@ AnnQueryError(const AnnQuery *query, const void *code, double distance)
 
 	factors.norm = sqrtf(quantized->norm2);
 	factors.error = quantized->error;
-	squared = form == ANN_FORM_L2 ? distance : 2 * distance;
-	if (form == ANN_FORM_IP)
-		squared += query->norm2 + quantized->norm2;
+	squared = AnnFormSquared(form, distance, query->norm2, quantized->norm2);
 	squared -= AnnRabitqBounds(query->prepared, &factors, query->norm2, squared).lower;
 	return Max(form == ANN_FORM_L2 ? squared : squared / 2, 0);
 }
@@ -284,4 +298,81 @@ AnnQueryExact(const AnnQuery *query, Datum value)
 		metric->mismatch(metric->dimensions(detoasted), query->space->dim);
 	code = metric->encode(detoasted, false, &size);
 	return code == NULL ? get_float8_nan() : metric->distance(query->space->dim, query->value, code);
+}
+
+/*
+ * Near codes
+ *
+ * Their factors are such that the estimate is what AnnRabitqEstimate makes of
+ * squares; for inner products, as rabitq.h says, |x|^2 is subtracted from add
+ * and |q|^2 from the base.
+ */
+
+void
+AnnNearEncode(const AnnSpace *space, const float *host, const void *code,
+			  uint8 *near, AnnNearFactors *factors)
+{
+	const AnnQuantized *quantized = code;
+	int			dim = space->rotated_dim;
+	float		r[ANN_MAX_QUANTIZED_DIM];
+	AnnRabitqFactors all;
+
+	AnnSpaceDecode(space, code, r);
+	for (int i = 0; i < dim; i++)
+		r[i] -= host[i];
+	AnnRabitqEncode(dim, space->near_bits, r, host, near, &all);
+	factors->add = all.add;
+	factors->scale = all.scale;
+	if (space->metric->form == ANN_FORM_IP)
+		factors->add -= quantized->norm2;
+}
+
+void
+AnnQueryPrepareNear(AnnQuery *query)
+{
+	const AnnSpace *space = query->space;
+	float	   *rotated = query->rotated;
+
+	if (query->near == NULL)
+		query->near = palloc(AnnRabitqQuerySize(space->rotated_dim));
+	if (rotated == NULL)
+	{
+		rotated = palloc(sizeof(float) * space->rotated_dim);
+		AnnSpaceDecode(space, query->code, rotated);
+	}
+	AnnRabitqPrepare(query->near, space->rotated_dim, space->near_bits, rotated);
+	if (rotated != query->rotated)
+		pfree(rotated);
+}
+
+void
+AnnQueryNearDistances(const AnnQuery *query, const void *host, double distance,
+					  const uint8 *near, const AnnNearFactors *factors, int n, double *out)
+{
+	const AnnSpace *space = query->space;
+	const AnnQuantized *quantized = host;
+	AnnForm		form = space->metric->form;
+	Size		size = AnnNearSize(space);
+	double		unit = form == ANN_FORM_L2 ? 1 : 0.5;
+	double		base;
+
+	/* Between query and host as decoded. */
+	base = AnnFormSquared(form, distance, query->norm2, quantized->norm2) +
+		query->excess + excess(space, quantized);
+	if (form == ANN_FORM_IP)
+		base -= query->norm2 + query->excess;
+
+	for (int first = 0; first < n; first += ANN_BATCH)
+	{
+		int			count = Min(n - first, ANN_BATCH);
+		const uint8 *codes[ANN_BATCH];
+		float		dots[ANN_BATCH];
+
+		for (int i = 0; i < count; i++)
+			codes[i] = near + (first + i) * size;
+		AnnRabitqDots(query->near, codes, count, dots);
+		for (int i = 0; i < count; i++)
+			out[first + i] = unit * AnnRabitqEstimate(base, factors[first + i].add,
+													  factors[first + i].scale, dots[i]);
+	}
 }

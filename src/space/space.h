@@ -31,10 +31,24 @@ typedef struct AnnQuantized
 	float		norm2;			/* |x|^2 */
 	float		scale;			/* see AnnRabitqFactors */
 	float		error;
+	uint32		hash[2];		/* of the value, so that codes are equal only if
+								 * values are */
 	uint8		levels[FLEXIBLE_ARRAY_MEMBER];
 } AnnQuantized;
 
-StaticAssertDecl(offsetof(AnnQuantized, levels) == 12, "quantized codes are on disk");
+StaticAssertDecl(offsetof(AnnQuantized, levels) == 20, "quantized codes are on disk");
+
+/*
+ * What belongs to a near code: the code, of few bits, of a vector relative to
+ * another, its host, as the host's own code is decoded.
+ */
+typedef struct AnnNearFactors
+{
+	float		add;
+	float		scale;
+} AnnNearFactors;
+
+StaticAssertDecl(sizeof(AnnNearFactors) == 8, "near factors are on disk");
 
 typedef struct AnnSpace
 {
@@ -42,6 +56,8 @@ typedef struct AnnSpace
 	int			dim;
 	/* Bits per dimension of a quantized code; 0: full precision. */
 	int			bits;
+	/* Bits per dimension of a near code; 0: there are none. */
+	int			near_bits;
 	/* Dimensions once rotated, if that makes sense for the metric. */
 	int			rotated_dim;
 	/* Size of every code; 0 if it differs between values */
@@ -66,7 +82,10 @@ typedef struct AnnQuery
 	/* In a quantized space: rotated (NULL if it was made of a code). */
 	float	   *rotated;
 	double		norm2;
+	double		excess;			/* by how much the square of a code's norm is more,
+								 * decoded */
 	AnnRabitqQuery *prepared;
+	AnnRabitqQuery *near;		/* NULL until AnnQueryPrepareNear */
 } AnnQuery;
 
 /*
@@ -79,13 +98,10 @@ extern void AnnSpaceCreate(AnnSpace *space, Relation index);
  * Settles on the precision of a space made by AnnSpaceCreate, and raises an
  * error if codes of the index's values cannot be stored with it.
  */
-extern void AnnSpaceSetBits(AnnSpace *space, Relation index, int bits);
+extern void AnnSpaceSetBits(AnnSpace *space, Relation index, int bits, int near_bits);
 
 /* The space of an index that was built with so many dimensions and bits. */
-extern void AnnSpaceOpen(AnnSpace *space, Relation index, int dim, int bits);
-
-/* The same space at another precision. */
-extern void AnnSpaceWithBits(AnnSpace *space, const AnnSpace *other, int bits);
+extern void AnnSpaceOpen(AnnSpace *space, Relation index, int dim, int bits, int near_bits);
 
 /* Is this, as found on disk, a code of the space? */
 extern bool AnnSpaceValid(const AnnSpace *space, const void *code, Size size);
@@ -104,14 +120,15 @@ extern bool AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value,
 extern void AnnQueryInit(AnnQuery *query, const AnnSpace *space);
 extern void AnnQuerySetCode(AnnQuery *query, const void *code, Size size);
 
+/* Do two codes stand for the same value? */
+extern bool AnnSpaceEqual(const AnnSpace *space, const void *a, Size a_size,
+						  const void *b, Size b_size);
+
 /*
  * The rotated vector that a code of a quantized space stands for, into
  * out[rotated_dim].
  */
 extern void AnnSpaceDecode(const AnnSpace *space, const void *code, float *out);
-
-/* The code of a rotated vector, into code[code_size]. */
-extern void AnnSpaceEncode(const AnnSpace *space, const float *rotated, void *code);
 
 /* Distances between the query and n codes. */
 extern void AnnQueryDistances(const AnnQuery *query, const void *const *codes, int n, double *out);
@@ -138,6 +155,30 @@ extern double AnnQueryError(const AnnQuery *query, const void *code, double dist
  */
 extern double AnnQueryExact(const AnnQuery *query, Datum value);
 
+/*
+ * Near codes: of the value of a code, relative to a decoded host, into
+ * near[AnnNearSize].
+ */
+static inline Size
+AnnNearSize(const AnnSpace *space)
+{
+	return AnnRabitqCodeSize(space->rotated_dim, space->near_bits);
+}
+
+extern void AnnNearEncode(const AnnSpace *space, const float *host, const void *code,
+						  uint8 *near, AnnNearFactors *factors);
+
+/* Prepares a query that was made of a code to be compared with near codes. */
+extern void AnnQueryPrepareNear(AnnQuery *query);
+
+/*
+ * Distances between the query and n values that have near codes, one behind the
+ * other, given the distance to their host.
+ */
+extern void AnnQueryNearDistances(const AnnQuery *query, const void *host, double distance,
+								  const uint8 *near, const AnnNearFactors *factors,
+								  int n, double *out);
+
 /* A distance from |q - x|^2, |q|^2 and |x|^2. */
 static inline double
 AnnFormDistance(AnnForm form, double squared, double q2, double x2)
@@ -150,6 +191,21 @@ AnnFormDistance(AnnForm form, double squared, double q2, double x2)
 			return squared / 2;
 		default:
 			return squared;
+	}
+}
+
+/* |q - x|^2 from a distance, |q|^2 and |x|^2. */
+static inline double
+AnnFormSquared(AnnForm form, double distance, double q2, double x2)
+{
+	switch (form)
+	{
+		case ANN_FORM_IP:
+			return 2 * distance + q2 + x2;
+		case ANN_FORM_COSINE:
+			return 2 * distance;
+		default:
+			return distance;
 	}
 }
 
