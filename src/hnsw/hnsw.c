@@ -141,7 +141,7 @@ set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
 	few = nodes_per_page(space, m, fast);
 	AnnSpaceSetBits(space, rel, 8, near_bits);
 	if (space->dim > MAX_MANY_BITS_DIM &&
-		(!fast || nodes_per_page(space, m, fast) < few))
+		(!fast || !fits(space, m) || nodes_per_page(space, m, fast) < few))
 		AnnSpaceSetBits(space, rel, 4, near_bits);
 }
 
