@@ -102,7 +102,7 @@ nodes_per_page(const AnnSpace *space, int m, bool near)
 }
 
 /*
- * Chooses the precision of codes.  With many dimensions 4 bits do, but 8 are
+ * Chooses the precision of codes.  With many dimensions 4 bits do, but more are
  * taken where they cost no space; the longest vectors fit a page with fewer only.
  */
 static void
@@ -139,10 +139,14 @@ set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
 		return;
 
 	few = nodes_per_page(space, m, fast);
-	AnnSpaceSetBits(space, rel, 8, near_bits);
-	if (space->dim > MAX_MANY_BITS_DIM &&
-		(!fast || !fits(space, m) || nodes_per_page(space, m, fast) < few))
-		AnnSpaceSetBits(space, rel, 4, near_bits);
+	for (bits = 8; bits > 4; bits--)
+	{
+		AnnSpaceSetBits(space, rel, bits, near_bits);
+		if (space->dim <= MAX_MANY_BITS_DIM ||
+			(fast && fits(space, m) && nodes_per_page(space, m, fast) == few))
+			return;
+	}
+	AnnSpaceSetBits(space, rel, bits, near_bits);
 }
 
 void

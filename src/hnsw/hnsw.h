@@ -84,14 +84,21 @@ extern int	HnswLevel(const HnswShape *shape, const ItemPointerData *tid);
 
 /* hnsw_page.c */
 
-/* Opens an index that has a metapage; keeps no lock. */
+/*
+ * Opens an index that has a metapage, in the current memory context; keeps no
+ * lock.
+ */
 extern void HnswOpen(HnswIndex *index, Relation rel);
 
 /* Remembers for the next HnswOpen where there was room. */
 extern void HnswRememberTargets(const HnswIndex *index);
 
-/* The contents of the metapage of a new index, and writing it. */
-extern void HnswMakeMeta(HnswMetaPageData *meta, Relation rel);
+/*
+ * The contents of the metapage of a new index, palloc'd as large as they can be;
+ * setting the centre; and writing it.
+ */
+extern HnswMetaPage HnswMakeMeta(Relation rel);
+extern void HnswSetCentre(HnswMetaPage meta, const AnnSpace *space, const float *centre);
 extern void HnswCreateMetaPage(Relation rel, ForkNumber fork, const HnswMetaPageData *meta);
 
 /* The item number of an item of a block. */

@@ -16,6 +16,7 @@
 #include "utils/rel.h"
 
 #include "am/am_edit.h"
+#include "am/am_sample.h"
 #include "hnsw/hnsw.h"
 
 /* A participant's state. */
@@ -392,18 +393,66 @@ finish(AnnBuild *build)
 	write_graph(&index, build->area);
 }
 
+/* Rows of the sample that the centre is the mean of. */
+#define CENTRE_SAMPLE 1000
+
+typedef struct Mean
+{
+	AnnSpace	space;
+	double	   *sum;			/* of rotated vectors */
+	int			count;
+} Mean;
+
+static bool
+add_to_mean(void *arg, int place, Datum value)
+{
+	Mean	   *mean = arg;
+	AnnQuery	query;
+
+	if (!AnnQueryPrepare(&query, &mean->space, value, false))
+		return false;
+	for (int i = 0; i < mean->space.rotated_dim; i++)
+		mean->sum[i] += query.rotated[i];
+	mean->count++;
+	return true;
+}
+
+/* Takes the mean of the table's vectors for the centre. */
+static void
+choose_centre(HnswMetaPage meta, Relation heap, Relation rel, IndexInfo *info)
+{
+	Mean		mean = {.count = 0};
+	float	   *centre;
+
+	AnnSpaceOpen(&mean.space, rel, meta->dim, meta->bits, 0);
+
+	/* Inner products are not what they were, measured from elsewhere. */
+	if (meta->bits == 0 || mean.space.metric->form == ANN_FORM_IP)
+		return;
+
+	mean.sum = palloc0(sizeof(double) * mean.space.rotated_dim);
+	AnnSample(heap, rel, info, CENTRE_SAMPLE, ann_seed, add_to_mean, &mean);
+	if (mean.count == 0)
+		return;
+
+	centre = palloc(sizeof(float) * mean.space.rotated_dim);
+	for (int i = 0; i < mean.space.rotated_dim; i++)
+		centre[i] = mean.sum[i] / mean.count;
+	HnswSetCentre(meta, &mean.space, centre);
+}
+
 IndexBuildResult *
 hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 {
 	AnnBuild	build = {0};
-	HnswMetaPageData meta;
+	HnswMetaPage meta = HnswMakeMeta(rel);
 	HnswIndex	index;
 	IndexBuildResult *result;
 	double		tuples = AnnBuildEstimateTuples(heap);
 	Size		size;
 
-	HnswMakeMeta(&meta, rel);
-	HnswCreateMetaPage(rel, MAIN_FORKNUM, &meta);
+	choose_centre(meta, heap, rel, info);
+	HnswCreateMetaPage(rel, MAIN_FORKNUM, meta);
 
 	/* What was cached is that of the index before a TRUNCATE. */
 	if (rel->rd_amcache != NULL)
@@ -427,9 +476,6 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 void
 hnswbuildempty(Relation rel)
 {
-	HnswMetaPageData meta;
-
-	HnswMakeMeta(&meta, rel);
-	HnswCreateMetaPage(rel, INIT_FORKNUM, &meta);
+	HnswCreateMetaPage(rel, INIT_FORKNUM, HnswMakeMeta(rel));
 	AnnEditLogBuild(rel, INIT_FORKNUM);
 }

@@ -19,13 +19,20 @@
  * Metapage
  */
 
-/* What rd_amcache holds: the fixed part of the metapage, and two hints. */
+/* What rd_amcache holds: two hints, and the fixed part of the metapage. */
 typedef struct HnswCache
 {
-	HnswMetaPageData meta;
 	BlockNumber node_target;
 	BlockNumber links_target;
+	HnswMetaPageData meta;
 } HnswCache;
+
+/* Bytes of a metapage's contents. */
+static inline Size
+meta_size(const HnswMetaPageData *meta)
+{
+	return offsetof(HnswMetaPageData, centre) + meta->centre_size;
+}
 
 static Size
 longest_code(const HnswShape *shape)
@@ -132,9 +139,10 @@ count_slots(const HnswShape *shape)
 	return ANN_PAGE_ROOM / HnswItemRoom(smallest);
 }
 
-void
-HnswMakeMeta(HnswMetaPageData *meta, Relation rel)
+HnswMetaPage
+HnswMakeMeta(Relation rel)
 {
+	HnswMetaPage meta = palloc0(ANN_PAGE_ROOM);
 	AnnSpace	space;
 	HnswShape	shape;
 	int			m;
@@ -143,7 +151,6 @@ HnswMakeMeta(HnswMetaPageData *meta, Relation rel)
 	HnswGetOptions(rel, &space, &m, &ef_construction);
 	HnswMakeShape(&shape, &space, m, space.near_bits > 0);
 
-	memset(meta, 0, sizeof(HnswMetaPageData));
 	meta->header.magic = HNSW_MAGIC;
 	meta->header.version = HNSW_VERSION;
 	meta->dim = space.dim;
@@ -154,6 +161,18 @@ HnswMakeMeta(HnswMetaPageData *meta, Relation rel)
 	meta->slots = count_slots(&shape);
 	meta->entry = HNSW_NO_ITEM;
 	meta->entry_level = 0;
+	return meta;
+}
+
+void
+HnswSetCentre(HnswMetaPage meta, const AnnSpace *space, const float *centre)
+{
+	Size		size = AnnCentreSize(space);
+
+	if (offsetof(HnswMetaPageData, centre) + size > ANN_PAGE_ROOM)
+		return;
+	AnnCentreEncode(space, centre, meta->centre);
+	meta->centre_size = size;
 }
 
 /*
@@ -177,6 +196,16 @@ apply_meta(HnswIndex *index, const HnswMetaPageData *meta)
 		return false;
 
 	AnnSpaceOpen(&index->space, index->rel, meta->dim, meta->bits, meta->near_bits);
+	if (meta->centre_size > 0)
+	{
+		float	   *centre;
+
+		if (meta->bits == 0 || meta->centre_size != AnnCentreSize(&index->space))
+			return false;
+		centre = palloc(sizeof(float) * index->space.rotated_dim);
+		AnnCentreDecode(&index->space, meta->centre, centre);
+		index->space.centre = centre;
+	}
 	HnswMakeShape(&index->shape, &index->space, meta->m, meta->near_bits > 0);
 	index->ef_construction = meta->ef_construction;
 	index->slots = meta->slots;
@@ -189,7 +218,7 @@ HnswCreateMetaPage(Relation rel, ForkNumber fork, const HnswMetaPageData *meta)
 	Buffer		buf = AnnExtend(rel, fork);
 
 	Assert(BufferGetBlockNumber(buf) == ANN_METAPAGE_BLKNO);
-	AnnInitMetaPage(BufferGetPage(buf), meta, sizeof(HnswMetaPageData));
+	AnnInitMetaPage(BufferGetPage(buf), meta, meta_size(meta));
 	MarkBufferDirty(buf);
 	UnlockReleaseBuffer(buf);
 }
@@ -206,14 +235,16 @@ HnswOpen(HnswIndex *index, Relation rel)
 	if (cache == NULL)
 	{
 		Buffer		buf = AnnReadMeta(rel, HNSW_MAGIC, HNSW_VERSION, BUFFER_LOCK_SHARE);
-		HnswMetaPageData meta = *(HnswMetaPageData *) AnnMetaContents(BufferGetPage(buf));
+		HnswMetaPage meta = palloc(ANN_PAGE_ROOM);
 
+		memcpy(meta, AnnMetaContents(BufferGetPage(buf)), ANN_PAGE_ROOM);
 		UnlockReleaseBuffer(buf);
-		if (!apply_meta(index, &meta))
+		if (!apply_meta(index, meta))
 			AnnCorrupted(rel, ANN_METAPAGE_BLKNO, "The metapage does not agree with the definition of the index");
 
-		cache = MemoryContextAlloc(rel->rd_indexcxt, sizeof(HnswCache));
-		cache->meta = meta;
+		cache = MemoryContextAlloc(rel->rd_indexcxt, offsetof(HnswCache, meta) + meta_size(meta));
+		memcpy(&cache->meta, meta, meta_size(meta));
+		pfree(meta);
 		cache->node_target = cache->links_target = InvalidBlockNumber;
 		rel->rd_amcache = cache;
 	}

@@ -44,11 +44,14 @@ typedef struct HnswMetaPageData
 	uint16		ef_construction;
 	uint8		bits;			/* of a node's code; 0: full precision */
 	uint8		near_bits;		/* of a neighbour's code; 0: there are none */
-	uint16		unused;
+	uint16		centre_size;	/* of the space's centre, which follows; or 0 */
 	uint32		slots;
 	HnswNode	entry;
 	uint32		entry_level;
+	char		centre[FLEXIBLE_ARRAY_MEMBER];
 } HnswMetaPageData;
+
+typedef HnswMetaPageData *HnswMetaPage;
 
 StaticAssertDecl(sizeof(HnswMetaPageData) == 32, "hnsw metapage is on disk");
 

@@ -41,6 +41,7 @@ AnnSpaceOpen(AnnSpace *space, Relation index, int dim, int bits, int near_bits)
 {
 	space->metric = AnnOpclassMetric(index);
 	space->dim = dim;
+	space->centre = NULL;
 	set_bits(space, bits, near_bits);
 }
 
@@ -98,6 +99,42 @@ AnnSpaceEqual(const AnnSpace *space, const void *a, Size a_size, const void *b, 
 		return a_size == b_size && memcmp(a, b, a_size) == 0;
 	return memcmp(((const AnnQuantized *) a)->hash, ((const AnnQuantized *) b)->hash,
 				  sizeof(((AnnQuantized *) NULL)->hash)) == 0;
+}
+
+/*
+ * Centres
+ */
+
+#define CENTRE_BITS 4
+
+typedef struct AnnCentreData
+{
+	float		scale;
+	uint8		levels[FLEXIBLE_ARRAY_MEMBER];
+} AnnCentreData;
+
+Size
+AnnCentreSize(const AnnSpace *space)
+{
+	return offsetof(AnnCentreData, levels) + AnnRabitqCodeSize(space->rotated_dim, CENTRE_BITS);
+}
+
+void
+AnnCentreEncode(const AnnSpace *space, const float *centre, void *stored)
+{
+	AnnCentreData *data = stored;
+	AnnRabitqFactors factors;
+
+	AnnRabitqEncode(space->rotated_dim, CENTRE_BITS, centre, NULL, data->levels, &factors);
+	data->scale = factors.scale;
+}
+
+void
+AnnCentreDecode(const AnnSpace *space, const void *stored, float *centre)
+{
+	const AnnCentreData *data = stored;
+
+	AnnRabitqDecode(space->rotated_dim, CENTRE_BITS, data->levels, data->scale, centre);
 }
 
 /*
@@ -179,6 +216,8 @@ quantize(AnnQuery *query, bool stored)
 	query->rotated = palloc(sizeof(float) * space->rotated_dim);
 	AnnRotate(space->dim, ANN_ROTATION_SEED, x, query->rotated);
 	pfree(x);
+	for (int i = 0; space->centre != NULL && i < space->rotated_dim; i++)
+		query->rotated[i] -= space->centre[i];
 
 	query->norm2 = ann_kernels.ip_f32(space->rotated_dim, query->rotated, query->rotated);
 	AnnRabitqPrepare(query->prepared, space->rotated_dim, space->bits, query->rotated);

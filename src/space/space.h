@@ -62,6 +62,11 @@ typedef struct AnnSpace
 	int			rotated_dim;
 	/* Size of every code; 0 if it differs between values */
 	Size		code_size;
+	/*
+	 * What is subtracted from all rotated vectors, so that codes do not spend
+	 * their precision on what all have in common; or NULL.
+	 */
+	const float *centre;
 } AnnSpace;
 
 typedef struct AnnQuery
@@ -102,6 +107,13 @@ extern void AnnSpaceSetBits(AnnSpace *space, Relation index, int bits, int near_
 
 /* The space of an index that was built with so many dimensions and bits. */
 extern void AnnSpaceOpen(AnnSpace *space, Relation index, int dim, int bits, int near_bits);
+
+/*
+ * A centre as it is stored.  It need not be exact, but always the same.
+ */
+extern Size AnnCentreSize(const AnnSpace *space);
+extern void AnnCentreEncode(const AnnSpace *space, const float *centre, void *stored);
+extern void AnnCentreDecode(const AnnSpace *space, const void *stored, float *centre);
 
 /* Is this, as found on disk, a code of the space? */
 extern bool AnnSpaceValid(const AnnSpace *space, const void *code, Size size);

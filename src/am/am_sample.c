@@ -1,0 +1,65 @@
+/*
+ * am_sample.c
+ *	  A random sample of the rows of a table: blocks are drawn first, and rows
+ *	  of these as they are read (Vitter's algorithm R).
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "storage/bufmgr.h"
+#include "utils/memutils.h"
+#include "utils/sampling.h"
+
+#include "am/am_sample.h"
+#include "space/random.h"
+
+typedef struct Sampler
+{
+	AnnSampleCallback callback;
+	void	   *arg;
+	MemoryContext context;
+	uint64		random;
+	int			size;
+	int			count;			/* in the sample */
+	uint64		seen;			/* rows that might have been in it */
+} Sampler;
+
+static void
+sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *arg)
+{
+	Sampler    *sampler = arg;
+	uint64		place = sampler->count;
+	MemoryContext oldcontext;
+
+	if (isnull[0] || !alive)
+		return;
+
+	if (sampler->count == sampler->size)
+		place = AnnRandomBelow(&sampler->random, ++sampler->seen);
+	if (place >= sampler->size)
+		return;
+
+	oldcontext = MemoryContextSwitchTo(sampler->context);
+	if (sampler->callback(sampler->arg, (int) place, values[0]) && place == sampler->count)
+		sampler->seen = ++sampler->count;
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextReset(sampler->context);
+}
+
+int
+AnnSample(Relation heap, Relation index, IndexInfo *info, int size, uint64 seed,
+		  AnnSampleCallback callback, void *arg)
+{
+	Sampler		sampler = {.callback = callback,.arg = arg,.random = AnnMix(seed),.size = size};
+	BlockSamplerData blocks;
+
+	sampler.context = AllocSetContextCreate(CurrentMemoryContext, "ann sample",
+											ALLOCSET_DEFAULT_SIZES);
+	BlockSampler_Init(&blocks, RelationGetNumberOfBlocks(heap), size,
+					  (uint32) AnnRandom(&sampler.random));
+	while (BlockSampler_HasMore(&blocks))
+		table_index_build_range_scan(heap, index, info, false, true, false,
+									 BlockSampler_Next(&blocks), 1, sample_row, &sampler, NULL);
+	MemoryContextDelete(sampler.context);
+	return sampler.count;
+}
