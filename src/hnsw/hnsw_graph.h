@@ -117,6 +117,7 @@ typedef struct HnswSearch
 	bool		routing;
 
 	AnnVisited	visited;
+	AnnVisited	estimated;		/* only where the graph expands */
 	hnsw_candidate_heap frontier;
 	hnsw_candidate_heap found;
 	/* Too far for the beam of now: an array, in no order. */

@@ -16,6 +16,7 @@ HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query)
 	search->resumable = false;
 	search->routing = false;
 	AnnVisitedInit(&search->visited, 4096);
+	AnnVisitedInit(&search->estimated, 4096);
 	hnsw_candidate_heap_init(&search->frontier, 1024);
 	hnsw_candidate_heap_init(&search->found, 1024);
 	hnsw_distance_heap_init(&search->beam, 128);
@@ -53,6 +54,7 @@ HnswSearchBegin(HnswSearch *search, int level, const HnswCandidate *from, int n)
 {
 	search->level = level;
 	AnnVisitedReset(&search->visited);
+	AnnVisitedReset(&search->estimated);
 	hnsw_candidate_heap_reset(&search->frontier);
 	hnsw_candidate_heap_reset(&search->found);
 	search->nlater = 0;
@@ -104,7 +106,8 @@ add_candidate(HnswSearch *search, const HnswCandidate *candidate, int ef)
 			return;
 		if (!search->graph->expands)
 			hnsw_candidate_heap_push(&search->found, candidate);
-		add_to_beam(search, candidate->distance, ef);
+		if (!search->graph->expands || AnnVisitedAdd(&search->estimated, candidate->node))
+			add_to_beam(search, candidate->distance, ef);
 	}
 	else if (search->resumable)
 	{
@@ -153,9 +156,9 @@ visit_neighbours(HnswSearch *search, const HnswCandidate *candidate, int ef)
 }
 
 /*
- * Visits a candidate, and estimates its neighbours.  Several nodes may have
- * estimated the same one; all go to the frontier and the beam, for each is
- * another chance to be right about it.
+ * Visits a candidate, and estimates its neighbours.  Several nodes may estimate
+ * the same one; all estimates go to the frontier, for each is another chance to
+ * be right about it, but the beam counts a node once.
  */
 static void
 visit(HnswSearch *search, HnswCandidate *candidate, int ef)
