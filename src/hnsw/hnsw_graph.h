@@ -60,6 +60,12 @@ typedef struct HnswGraphMethods
 	 */
 	int			(*expand) (HnswGraph *graph, const AnnQuery *query, int level,
 						   HnswCandidate *candidate, HnswCandidate *out);
+
+	/*
+	 * Says that a node is likely to be expanded next; returns whether it has to
+	 * be read from storage.
+	 */
+	bool		(*prefetch) (HnswGraph *graph, HnswNode node);
 } HnswGraphMethods;
 
 /* Embedded as the first member in what implements it. */
@@ -89,6 +95,13 @@ HnswExpand(HnswGraph *graph, const AnnQuery *query, int level, HnswCandidate *ca
 {
 	Assert(graph->expands);
 	return graph->methods->expand(graph, query, level, candidate, out);
+}
+
+static inline bool
+HnswPrefetch(HnswGraph *graph, HnswNode node)
+{
+	Assert(graph->expands);
+	return graph->methods->prefetch(graph, node);
 }
 
 /*

@@ -322,10 +322,24 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 	return n;
 }
 
+static bool
+page_prefetch(HnswGraph *base, HnswNode node)
+{
+	HnswIndex  *index = ((HnswPageGraph *) base)->index;
+	BlockNumber blkno = HnswItemBlock(index, node);
+
+	/* There may be more blocks than we know of; what is damaged is found later. */
+	if (blkno >= index->nblocks)
+		return false;
+
+	return PrefetchBuffer(index->rel, MAIN_FORKNUM, blkno).initiated_io;
+}
+
 static const HnswGraphMethods page_methods = {
 	.evaluate = page_evaluate,
 	.neighbours = page_neighbours,
-	.expand = page_expand
+	.expand = page_expand,
+	.prefetch = page_prefetch
 };
 
 void

@@ -8,6 +8,9 @@
 
 #include "hnsw/hnsw_graph.h"
 
+/* How many of the frontier to ask for; the first few of a heap are among its best. */
+#define PREFETCH 4
+
 void
 HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query)
 {
@@ -156,6 +159,20 @@ visit_neighbours(HnswSearch *search, const HnswCandidate *candidate, int ef)
 }
 
 /*
+ * Asks for what will be visited next, unless the candidate at hand leads to
+ * something better; and while storage is slow, for what may come after it.
+ */
+static void
+prefetch(HnswSearch *search)
+{
+	int			most = Min(search->frontier.count, PREFETCH);
+
+	for (int i = 0; i < most; i++)
+		if (!HnswPrefetch(search->graph, search->frontier.elements[i].node))
+			break;
+}
+
+/*
  * Visits a candidate, and estimates its neighbours.  Several nodes may estimate
  * the same one; all estimates go to the frontier, for each is another chance to
  * be right about it, but the beam counts a node once.
@@ -169,6 +186,7 @@ visit(HnswSearch *search, HnswCandidate *candidate, int ef)
 	if (!AnnVisitedAdd(&search->visited, candidate->node))
 		return;
 
+	prefetch(search);
 	n = HnswExpand(search->graph, search->query, search->level, candidate, neighbours);
 	if (n >= 0 && is_result(search, candidate))
 		hnsw_candidate_heap_push(&search->found, candidate);
