@@ -22,3 +22,6 @@ include $(PGXS)
 
 # PGXS knows no header dependencies on a distribution's server.
 $(OBJS): $(SOURCE_HEADERS)
+
+# Loops over dimensions that no kernel is worth.
+src/space/rabitq.o src/space/space.o: CFLAGS += $(CFLAGS_VECTORIZE)
