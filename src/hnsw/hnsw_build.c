@@ -24,7 +24,8 @@ typedef struct HnswBuildState
 {
 	HnswIndex	index;
 	HnswMemGraph graph;
-	AnnQuery	value;			/* the row being added */
+	AnnQuery	value;			/* the row being added, and its code */
+	AnnQuery	code;
 } HnswBuildState;
 
 /*
@@ -308,7 +309,8 @@ hnsw_build_begin(AnnBuild *build)
 	HnswOpen(&state->index, build->index);
 	state->index.build_lock = HnswMemoryGraphLock(build->area);
 	HnswMemGraphInit(&state->graph, build->area, &state->index.space, &state->index.shape,
-					 &state->value, state->index.ef_construction);
+					 &state->code, state->index.ef_construction);
+	AnnQueryInit(&state->code, &state->index.space);
 	build->state = state;
 }
 
@@ -352,7 +354,10 @@ hnsw_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 	LWLockAcquire(HnswMemoryFlushLock(build->area), LW_SHARED);
 	flushed = *HnswMemoryFlushed(build->area);
 	if (!flushed)
+	{
+		AnnQuerySetCode(&state->code, state->value.code, state->value.size);
 		added = HnswMemInsert(&state->graph, tid);
+	}
 	LWLockRelease(HnswMemoryFlushLock(build->area));
 
 	if (!added)

@@ -213,7 +213,8 @@ mem_evaluate(HnswGraph *graph, const AnnQuery *query, const HnswNode *nodes, int
 	for (int i = 0; i < n; i++)
 	{
 		codes[i] = get_code(get_node(memory, nodes[i]));
-		AnnPrefetch(codes[i]);
+		for (Size line = 0; line < query->size; line += PG_CACHE_LINE_SIZE / 2)
+			AnnPrefetch((const char *) codes[i] + line);
 	}
 
 	AnnQueryDistances(query, codes, n, distances);

@@ -159,17 +159,17 @@ AnnRabitqPrepareCode(AnnRabitqQuery *query, int dim, int bits, const uint8 *code
 	int			i;
 	int			j;
 
-	/* xhat counts in halves. */
+	/* xhat counts in halves; of 8 bits, rounded to a multiple of two. */
 	query->dim = dim;
 	query->bits = bits;
-	query->digits = bits <= 7 ? 1 : 2;
-	query->step = scale / 2;
+	query->digits = 1;
+	query->step = bits == 8 ? scale * 2 : scale / 2;
 
 	for (i = 0; i < dim; i += ANN_CODE_BLOCK)
 	{
 		ann_kernels.code_levels(bits, ANN_CODE_BLOCK, code + AnnRabitqCodeSize(i, bits), levels);
 		for (j = 0; j < ANN_CODE_BLOCK; j++)
-			values[j] = 2 * levels[j] - max;
+			values[j] = bits == 8 ? (2 * levels[j] - max + 2) >> 2 : 2 * levels[j] - max;
 		sum += set_block(query, i, values);
 	}
 	query->offset = mean_level(bits) * sum;

@@ -110,7 +110,8 @@ extern void AnnRabitqPrepare(AnnRabitqQuery *query, int dim, int bits, const flo
 /*
  * The same from a code: query = scale * xhat.  Of two codes from one centre,
  * the squared distance is then AnnRabitqEstimate(a.norm^2, b.norm^2, b.scale,
- * dot).  It is symmetric up to the rounding of floats.
+ * dot).  Up to 7 bits it is symmetric up to the rounding of floats; a query of 8
+ * bits is rounded to 7, which is what one digit holds.
  */
 extern void AnnRabitqPrepareCode(AnnRabitqQuery *query, int dim, int bits,
 								 const uint8 *code, float scale);
