@@ -86,7 +86,9 @@ list_size(int m, int level)
 static Size
 node_size(int m, int level, Size code_size)
 {
-	return MAXALIGN(sizeof(MemNode) + MAXALIGN(code_size) + list_size(m, 0) + level * list_size(m, 1));
+	/* A code begins no more cache lines than it must. */
+	return TYPEALIGN(PG_CACHE_LINE_SIZE / 2, sizeof(MemNode) + MAXALIGN(code_size) +
+					 list_size(m, 0) + level * list_size(m, 1));
 }
 
 static inline MemNode *
@@ -140,7 +142,7 @@ HnswMemoryInit(HnswMemory *memory, Size size, int m)
 	memory->m = m;
 	memory->size = size;
 	memory->count = 0;
-	memory->bottom = MAXALIGN_DOWN(size);
+	memory->bottom = TYPEALIGN_DOWN(PG_CACHE_LINE_SIZE, size);
 	memory->entry = HNSW_NO_ITEM;
 	memory->entry_level = -1;
 	memory->flushed = false;
