@@ -23,6 +23,7 @@
 #include "storage/dsm.h"
 #include "storage/spin.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
@@ -39,6 +40,9 @@
 
 /* How many rows a participant adds between reports of its progress. */
 #define PROGRESS_INTERVAL 128
+
+/* Memory that adding a row takes, as a rule. */
+#define ROW_CONTEXT_SIZE (256 * 1024)
 
 /* What the participants of a parallel build share, beside the area. */
 typedef struct AnnBuildShared
@@ -83,8 +87,18 @@ AnnBuildEstimateTuples(Relation heap)
 static int
 choose_workers(AnnBuild *build)
 {
-	int			workers = plan_create_index_workers(RelationGetRelid(build->heap),
-													RelationGetRelid(build->index));
+	int			nest_level = NewGUCNestLevel();
+	int			workers;
+
+	/*
+	 * It would give each worker 32 MB of maintenance_work_mem of its own; ours
+	 * share what there is.
+	 */
+	(void) set_config_option("maintenance_work_mem", "1GB", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	workers = plan_create_index_workers(RelationGetRelid(build->heap),
+										RelationGetRelid(build->index));
+	AtEOXact_GUC(true, nest_level);
 
 	if (workers == 0)
 		return 0;
@@ -190,8 +204,11 @@ participate(AnnBuild *build, ParallelTableScanDesc parallel_scan)
 		scan = table_beginscan_parallel(build->heap, parallel_scan);
 
 	build->added = 0;
+
+	/* What most rows need is kept from one to the next. */
 	build->row_context = AllocSetContextCreate(CurrentMemoryContext, "ann build row",
-											   ALLOCSET_DEFAULT_SIZES);
+											   ROW_CONTEXT_SIZE, ROW_CONTEXT_SIZE,
+											   ALLOCSET_DEFAULT_MAXSIZE);
 	build->methods->begin(build);
 	heap_tuples = table_index_build_scan(build->heap, build->index, build->info,
 										 true, !IsParallelWorker(), add_row, build, scan);

@@ -18,12 +18,12 @@ HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query)
 	search->query = query;
 	search->resumable = false;
 	search->routing = false;
-	AnnVisitedInit(&search->visited, 4096);
-	AnnVisitedInit(&search->estimated, 4096);
-	hnsw_candidate_heap_init(&search->frontier, 1024);
-	hnsw_candidate_heap_init(&search->found, 1024);
+	AnnVisitedInit(&search->visited, 1024);
+	AnnVisitedInit(&search->estimated, 2048);
+	hnsw_candidate_heap_init(&search->frontier, 128);
+	hnsw_candidate_heap_init(&search->found, 128);
 	hnsw_distance_heap_init(&search->beam, 128);
-	search->max_later = 1024;
+	search->max_later = 128;
 	search->later = palloc(sizeof(HnswCandidate) * search->max_later);
 	search->nlater = 0;
 }
