@@ -45,7 +45,6 @@ find_neighbours(HnswPageGraph *graph, HnswSearch *search, int level,
 	int			found;
 	int			count = 0;
 
-	HnswTrimCodes(graph);
 	HnswSearchBegin(search, level, candidates, *n);
 	found = HnswSearchNext(search, index->ef_construction, candidates);
 

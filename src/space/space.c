@@ -160,6 +160,8 @@ AnnQueryInit(AnnQuery *query, const AnnSpace *space)
 	query->space = space;
 	if (space->bits > 0)
 		query->prepared = palloc(AnnRabitqQuerySize(space->rotated_dim));
+	if (space->near_bits > 0)
+		query->near = palloc(AnnRabitqQuerySize(space->rotated_dim));
 }
 
 /* By how much the square of a code's norm is more, decoded; see AnnRabitqDecode. */
@@ -372,8 +374,6 @@ AnnQueryPrepareNear(AnnQuery *query)
 	const AnnSpace *space = query->space;
 	float	   *rotated = query->rotated;
 
-	if (query->near == NULL)
-		query->near = palloc(AnnRabitqQuerySize(space->rotated_dim));
 	if (rotated == NULL)
 	{
 		rotated = palloc(sizeof(float) * space->rotated_dim);

@@ -90,7 +90,7 @@ typedef struct AnnQuery
 	double		excess;			/* by how much the square of a code's norm is more,
 								 * decoded */
 	AnnRabitqQuery *prepared;
-	AnnRabitqQuery *near;		/* NULL until AnnQueryPrepareNear */
+	AnnRabitqQuery *near;		/* see AnnQueryPrepareNear */
 } AnnQuery;
 
 /*
