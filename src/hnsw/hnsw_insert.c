@@ -495,10 +495,12 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 			return false;
 	}
 
+	/* Links back cost most of the WAL; more of them find no more. */
 	new = write_node(index, lists, row);
 	for (int l = Min(level, entry_level); l >= 0; l--)
 		for (int i = 0; i < lists->counts[l]; i++)
-			link_back(&graph, lists->choices[l][i].node, l, new, value);
+			if (lists->choices[l][i].chosen || i < index->shape.m)
+				link_back(&graph, lists->choices[l][i].node, l, new, value);
 
 	if (level > entry_level || lists->counts[0] == 0)
 		HnswWriteEntry(index, new, level);
