@@ -16,12 +16,10 @@
 #include <math.h>
 
 #include "access/genam.h"
-#include "access/tableam.h"
-#include "catalog/index.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
-#include "executor/executor.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -30,6 +28,7 @@
 #include "utils/snapmgr.h"
 
 #include "am/am.h"
+#include "am/am_fetch.h"
 #include "compat.h"
 
 enum
@@ -70,67 +69,21 @@ number_to_tid(uint64 number, ItemPointerData *tid)
 }
 
 /*
- * Reading rows of the table
- */
-
-typedef struct AnnFetch
-{
-	IndexFetchTableData *table;
-	TupleTableSlot *slot;
-	IndexInfo  *info;
-	EState	   *estate;
-} AnnFetch;
-
-static AnnFetch *
-begin_fetch(IndexScanDesc desc)
-{
-	AnnFetch   *fetch = palloc(sizeof(AnnFetch));
-
-	fetch->table = table_index_fetch_begin(desc->heapRelation);
-	fetch->slot = table_slot_create(desc->heapRelation, NULL);
-	fetch->info = BuildIndexInfo(desc->indexRelation);
-	fetch->estate = CreateExecutorState();
-	GetPerTupleExprContext(fetch->estate)->ecxt_scantuple = fetch->slot;
-	return fetch;
-}
-
-static void
-end_fetch(AnnFetch *fetch)
-{
-	FreeExecutorState(fetch->estate);
-	ExecDropSingleTupleTableSlot(fetch->slot);
-	table_index_fetch_end(fetch->table);
-}
-
-/*
  * Computes the true distance of a row, if our snapshot sees it.
  */
 static bool
 fetch_distance(AnnScan *scan, IndexScanDesc desc, const ItemPointerData *tid, double *distance)
 {
-	AnnFetch   *fetch = scan->fetch;
-	ItemPointerData member = *tid;
-	bool		again = false;
-	bool		seen;
+	MemoryContext oldcontext;
+	Datum		value;
 
-	/* A chain has one visible version at most, and all have the same value. */
-	seen = table_index_fetch_tuple(fetch->table, &member, desc->xs_snapshot, fetch->slot,
-								   &again, NULL);
-	if (seen)
-	{
-		MemoryContext oldcontext = MemoryContextSwitchTo(GetPerTupleMemoryContext(fetch->estate));
-		Datum		values[INDEX_MAX_KEYS];
-		bool		isnull[INDEX_MAX_KEYS];
+	if (!AnnFetchValue(scan->fetch, tid, desc->xs_snapshot, &value))
+		return false;
 
-		FormIndexDatum(fetch->info, fetch->slot, fetch->estate, values, isnull);
-		seen = !isnull[0];
-		if (seen)
-			*distance = AnnQueryExact(&scan->query, values[0]);
-		MemoryContextSwitchTo(oldcontext);
-		ResetPerTupleExprContext(fetch->estate);
-	}
-	ExecClearTuple(fetch->slot);
-	return seen;
+	oldcontext = MemoryContextSwitchTo(AnnFetchContext(scan->fetch));
+	*distance = AnnQueryExact(&scan->query, value);
+	MemoryContextSwitchTo(oldcontext);
+	return true;
 }
 
 /* Back to a scan that has not begun. */
@@ -144,7 +97,7 @@ reset(AnnScan *scan)
 		ExecDropSingleTupleTableSlot(scan->rest_out);
 	}
 	if (scan->fetch != NULL)
-		end_fetch(scan->fetch);
+		AnnFetchEnd(scan->fetch);
 	MemoryContextReset(scan->context);
 
 	scan->rest = NULL;
@@ -346,7 +299,7 @@ take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 		return false;
 
 	if (scan->fetch == NULL)
-		scan->fetch = begin_fetch(desc);
+		scan->fetch = AnnFetchBegin(desc->heapRelation, desc->indexRelation);
 
 	for (;;)
 	{
@@ -497,7 +450,7 @@ AnnGetTuple(IndexScanDesc desc, ScanDirection dir)
 
 	/* Nothing of the table stays pinned between calls. */
 	if (scan->fetch != NULL)
-		table_index_fetch_reset(scan->fetch->table);
+		AnnFetchReset(scan->fetch);
 	MemoryContextSwitchTo(oldcontext);
 
 	if (found)
