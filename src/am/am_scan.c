@@ -151,7 +151,7 @@ AnnEndScan(IndexScanDesc desc)
 
 /* Adds rows to the sort of the rest. */
 static void
-add_to_rest(AnnScan *scan, const AnnHit *hit, const ItemPointerData *tids, uint32 n)
+add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *tids, uint32 n)
 {
 	for (uint32 i = 0; i < n; i++)
 	{
@@ -162,37 +162,44 @@ add_to_rest(AnnScan *scan, const AnnHit *hit, const ItemPointerData *tids, uint3
 
 		ExecClearTuple(scan->rest_in);
 		memset(scan->rest_in->tts_isnull, 0, 4 * sizeof(bool));
-		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && hit->distance < scan->last ? 1 : 0);
-		scan->rest_in->tts_values[1] = Float8GetDatum(hit->distance);
+		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && distance < scan->last ? 1 : 0);
+		scan->rest_in->tts_values[1] = Float8GetDatum(distance);
 		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
-		scan->rest_in->tts_values[3] = BoolGetDatum(hit->exact);
+		scan->rest_in->tts_values[3] = BoolGetDatum(exact);
 		ExecStoreVirtualTuple(scan->rest_in);
 		tuplesort_puttupleslot(scan->rest, scan->rest_in);
 	}
 }
 
+static ItemPointerData *
+copy_tids(const ItemPointerData *tids, uint32 n)
+{
+	ItemPointerData *copy = palloc_extended(sizeof(ItemPointerData) * (Size) n, MCXT_ALLOC_HUGE);
+
+	return memcpy(copy, tids, sizeof(ItemPointerData) * (Size) n);
+}
+
 void
 AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *tids, uint32 n)
 {
-	AnnHit		hit = {.distance = distance - error,.exact = error == 0};
+	double		least = distance - error;
+	AnnHit		hit;
 
 	/* Overflow can make it anything; it sorts last. */
-	if (isnan(hit.distance))
-		hit.distance = INFINITY;
+	if (isnan(least))
+		least = INFINITY;
 
 	if (scan->phase == PHASE_COLLECT)
 	{
-		add_to_rest(scan, &hit, tids, n);
+		add_to_rest(scan, least, error == 0, tids, n);
 		return;
 	}
 
+	hit.distance = least;
+	hit.exact = error == 0;
 	hit.tid = tids[0];
 	hit.nmore = n - 1;
-	if (n > 1)
-	{
-		hit.more = palloc_extended(sizeof(ItemPointerData) * (Size) (n - 1), MCXT_ALLOC_HUGE);
-		memcpy(hit.more, tids + 1, sizeof(ItemPointerData) * (Size) (n - 1));
-	}
+	hit.more = n > 1 ? copy_tids(tids + 1, n - 1) : NULL;
 	ann_hit_heap_push(&scan->hits, &hit);
 }
 

@@ -70,11 +70,11 @@ IvfGetOptions(Relation rel, AnnSpace *space)
 
 	/* Centres have their codes in any case. */
 	if (space->dim > ANN_MAX_QUANTIZED_DIM)
-		AnnSpaceSetBits(space, rel, bits);
+		AnnSpaceSetBits(space, rel, bits, 0);
 
 	if (quantizer == QUANTIZER_AUTO)
 		quantizer = choose_quantizer(space, bits);
-	AnnSpaceSetBits(space, rel, quantizer == QUANTIZER_NONE ? 0 : bits);
+	AnnSpaceSetBits(space, rel, quantizer == QUANTIZER_NONE ? 0 : bits, 0);
 	return options ? options->lists : 0;
 }
 

@@ -194,6 +194,18 @@ extern void IvfMakeCentre(const IvfIndex *index, uint32 list, const float *x, Iv
 /* The rotated vector it is. */
 extern void IvfDecodeCentre(const IvfIndex *index, const IvfCentreData *centre, float *x);
 
+/*
+ * What makes a score of the dot product with a centre: offset + factor * dot.
+ * It lacks what is the same for all centres.
+ */
+typedef struct IvfTerms
+{
+	float		offset;
+	float		factor;
+} IvfTerms;
+
+extern IvfTerms IvfScoreTerms(const IvfIndex *index, IvfPurpose purpose, const IvfCentreData *centre);
+
 /* Looks at n centres from a point: scores and bases. */
 extern void IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
 					   const IvfCentreData *const *centres, int n, IvfList *lists);

@@ -63,7 +63,10 @@ typedef struct IvfBuildState
 {
 	IvfIndex	index;
 	const IvfCentreData **centres;
-	IvfList    *compared;
+	/* Of each centre: its code, and what makes a score of a dot product of it. */
+	const uint8 **levels;
+	IvfTerms   *terms;
+	float	   *dots;
 } IvfBuildState;
 
 /* A build as the leader knows it: with the centres that it has found. */
@@ -322,10 +325,19 @@ ivf_build_begin(AnnBuild *build)
 
 	IvfOpen(&state->index, build->index);
 	state->index.building = true;
-	state->compared = palloc_extended(sizeof(IvfList) * memory->lists, MCXT_ALLOC_HUGE);
-	state->centres = palloc_extended(sizeof(void *) * memory->lists, MCXT_ALLOC_HUGE);
+	state->centres = palloc(sizeof(void *) * memory->lists);
+	state->levels = palloc(sizeof(uint8 *) * memory->lists);
+	state->terms = palloc(sizeof(IvfTerms) * memory->lists);
+	state->dots = palloc(sizeof(float) * memory->lists);
 	for (uint32 i = 0; i < memory->lists; i++)
-		state->centres[i] = get_centre(&state->index, (char *) memory + MEMORY_CENTRES, i);
+	{
+		const IvfCentreData *centre = get_centre(&state->index, (char *) memory + MEMORY_CENTRES, i);
+
+		state->centres[i] = centre;
+		state->levels[i] = centre->levels;
+		state->terms[i] = IvfScoreTerms(&state->index, IVF_ASSIGN, centre);
+		state->terms[i].factor *= centre->scale;
+	}
 	build->state = state;
 }
 
@@ -334,11 +346,19 @@ static uint32
 find_list(IvfBuildState *state, int lists, const IvfPoint *point)
 {
 	uint32		best = 0;
+	float		best_score = INFINITY;
 
-	IvfCompare(&state->index, point, IVF_ASSIGN, state->centres, lists, state->compared);
-	for (int i = 1; i < lists; i++)
-		if (state->compared[i].score < state->compared[best].score)
+	AnnRabitqDots(point->prepared, state->levels, lists, state->dots);
+	for (int i = 0; i < lists; i++)
+	{
+		float		score = state->terms[i].offset + state->terms[i].factor * state->dots[i];
+
+		if (score < best_score)
+		{
+			best_score = score;
 			best = i;
+		}
+	}
 	return best;
 }
 
@@ -387,8 +407,10 @@ ivf_build_end(AnnBuild *build)
 {
 	IvfBuildState *state = build->state;
 
-	pfree(state->compared);
 	pfree(state->centres);
+	pfree(state->levels);
+	pfree(state->terms);
+	pfree(state->dots);
 	pfree(state);
 	build->state = NULL;
 }

@@ -77,26 +77,26 @@ IvfMakeCentre(const IvfIndex *index, uint32 list, const float *x, IvfCentre cent
 }
 
 /*
- * The score that a centre has.  A direction has no length, so where it counts
- * that of the centre is divided out; but in search of large inner products,
- * lists of long vectors are worth more.
+ * A direction has no length, so where it counts that of the centre is divided
+ * out; but in search of large inner products, lists of long vectors are worth
+ * more.
  */
-static double
-get_score(AnnForm form, IvfPurpose purpose, double dot, double norm2, double base)
+IvfTerms
+IvfScoreTerms(const IvfIndex *index, IvfPurpose purpose, const IvfCentreData *centre)
 {
+	AnnForm		form = index->space.metric->form;
+
 	if (form == ANN_FORM_L2)
-		return base;
+		return (IvfTerms) {centre->norm2, -2};
 	if (form == ANN_FORM_IP && purpose == IVF_SEARCH)
-		return -dot;
-	return norm2 > 0 ? -dot / sqrt(norm2) : 0;
+		return (IvfTerms) {0, -1};
+	return (IvfTerms) {0, centre->norm2 > 0 ? -1 / sqrtf(centre->norm2) : 0};
 }
 
 void
 IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
 		   const IvfCentreData *const *centres, int n, IvfList *lists)
 {
-	AnnForm		form = index->space.metric->form;
-
 	for (int first = 0; first < n; first += ANN_BATCH)
 	{
 		int			count = Min(n - first, ANN_BATCH);
@@ -111,10 +111,11 @@ IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
 		{
 			const IvfCentreData *centre = centres[first + i];
 			IvfList    *list = &lists[first + i];
+			IvfTerms	terms = IvfScoreTerms(index, purpose, centre);
 			double		dot = (double) centre->scale * dots[i];
 
 			list->base = Max(point->norm2 + centre->norm2 - 2 * dot, 0);
-			list->score = get_score(form, purpose, dot, centre->norm2, list->base);
+			list->score = terms.offset + terms.factor * dot;
 		}
 	}
 }

@@ -78,7 +78,7 @@ open_space(AnnSpace *space, Relation rel, const IvfMetaPageData *meta)
 	if ((typmod < 0 || typmod == meta->dim) && meta->bits <= 8 &&
 		meta->dim >= 1 && meta->dim <= ANN_MAX_QUANTIZED_DIM)
 	{
-		AnnSpaceOpen(space, rel, meta->dim, meta->bits);
+		AnnSpaceOpen(space, rel, meta->dim, meta->bits, 0);
 		if (meta->centre_bits == choose_centre_bits(space) &&
 			(meta->bits > 0 || meta->dim <= space->metric->max_dim))
 			return;
@@ -113,7 +113,7 @@ IvfOpen(IvfIndex *index, Relation rel)
 		rel->rd_amcache = cache;
 	}
 
-	AnnSpaceOpen(&space, rel, cache->meta.dim, cache->meta.bits);
+	AnnSpaceOpen(&space, rel, cache->meta.dim, cache->meta.bits, 0);
 	init_index(index, rel, &space);
 	index->rows_per_list = cache->meta.rows_per_list;
 	index->nblocks = RelationGetNumberOfBlocks(rel);
