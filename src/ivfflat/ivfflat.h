@@ -177,7 +177,8 @@ extern uint64 IvfMaxSegments(const IvfIndex *index);
 
 /*
  * Writes rows to new segments, in front of *first, which becomes the first of
- * these.
+ * these.  It has room for as many again, as far as a page goes; in a list that is
+ * being built it has none.
  */
 extern void IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n,
 						 ItemPointerData *first);

@@ -306,14 +306,18 @@ IvfMaxSegments(const IvfIndex *index)
 	return (uint64) index->nblocks * (ANN_PAGE_ROOM / IvfSegmentSize(index->row_size, 1) + 1);
 }
 
-/* Writes rows to one segment, in front of *first, which it becomes. */
+/*
+ * Writes rows to one segment, with room for more, in front of *first, which it
+ * becomes.
+ */
 static void
-write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, ItemPointerData *first)
+write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int capacity,
+			  ItemPointerData *first)
 {
-	Size		size = IvfSegmentSize(index->row_size, n);
+	Size		size = IvfSegmentSize(index->row_size, capacity);
 	IvfSegment	segment = palloc0(size);
 	BlockNumber none = InvalidBlockNumber;
-	BlockNumber *target = n == index->rows_per_page ? &none : &index->target;
+	BlockNumber *target = capacity == index->rows_per_page ? &none : &index->target;
 	Buffer		buf;
 	OffsetNumber offset;
 	AnnEdit		edit;
@@ -336,9 +340,13 @@ write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, ItemPoint
 void
 IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, ItemPointerData *first)
 {
+	int			room = index->building ? 0 : n;
+
 	for (int i = 0; i < n; i += index->rows_per_page)
 	{
+		int			count = Min(n - i, index->rows_per_page);
+
 		CHECK_FOR_INTERRUPTS();
-		write_segment(index, list, rows + i, Min(n - i, index->rows_per_page), first);
+		write_segment(index, list, rows + i, count, Min(count + room, index->rows_per_page), first);
 	}
 }
