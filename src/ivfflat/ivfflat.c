@@ -52,13 +52,15 @@ static relopt_enum_elt_def quantizers[] = {
 	{NULL}
 };
 
-/* Codes are for vectors, and only where they are smaller. */
+/* A value that is hardly longer than its code is kept whole, and is exact. */
 static Quantizer
 choose_quantizer(const AnnSpace *space, int bits)
 {
-	Size		code_size = offsetof(IvfCodeData, levels) + AnnRabitqCodeSize(space->rotated_dim, bits);
+	Size		whole = offsetof(IvfRowData, data) + space->code_size;
+	Size		coded = offsetof(IvfRowData, data) + offsetof(IvfCodeData, levels) +
+		AnnRabitqCodeSize(space->rotated_dim, bits);
 
-	return space->code_size <= code_size ? QUANTIZER_NONE : QUANTIZER_RABITQ;
+	return whole < 2 * coded ? QUANTIZER_NONE : QUANTIZER_RABITQ;
 }
 
 int

@@ -435,6 +435,15 @@ finish(AnnBuild *build)
 	link_lists(&index, build->area);
 }
 
+/* Lists for a table, if nobody has said how many: as if it had grown. */
+static int
+choose_lists(double tuples)
+{
+	double		lists = Min(2 * sqrt(tuples), tuples / IVF_MIN_ROWS_PER_LIST);
+
+	return (int) Max(Min(lists, IVF_MAX_LISTS), 1);
+}
+
 IndexBuildResult *
 ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 {
@@ -442,13 +451,13 @@ ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 	double		tuples = AnnBuildEstimateTuples(heap);
 	IvfIndex	index;
 	AnnSpace	space;
+	int			wanted;
 	int			lists;
 	IndexBuildResult *result;
 
 	AnnSpaceCreate(&space, rel);
-	lists = IvfGetOptions(rel, &space);
-	if (lists == 0)
-		lists = Max(Min((int) (2 * sqrt(tuples)), IVF_MAX_LISTS), 1);
+	wanted = IvfGetOptions(rel, &space);
+	lists = wanted > 0 ? wanted : choose_lists(tuples);
 	IvfPrepare(&index, rel, &space);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_KMEANS);
@@ -457,10 +466,12 @@ ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_ASSIGN);
 	result = AnnBuildRun(&build.base, tuples, memory_size(&index, build.lists, tuples * 1.2 + 1000), finish);
-	if (result->index_tuples < lists)
+	if (result->index_tuples < wanted)
 		ereport(NOTICE,
 				(errmsg("ivfflat index created with little data"),
-				 errdetail("It has %d lists. There will be more when the table has more rows.", build.lists)));
+				 errdetail_plural("It has %d list, and will have more when the table has more rows.",
+								  "It has %d lists, and will have more when the table has more rows.",
+								  build.lists, build.lists)));
 	AnnEditLogBuild(rel, MAIN_FORKNUM);
 	return result;
 }

@@ -21,7 +21,7 @@
 #define MAX_LISTS 2
 
 /* A split leaves neither side less than this share of the rows. */
-#define MIN_SHARE 16
+#define MIN_SHARE 32
 
 /* A list that is replaced. */
 typedef struct OldList
@@ -485,7 +485,7 @@ free_list(IvfChange *change, OldList *from)
 	}
 }
 
-/* Notes that a list is not to be split before it is twice as long. */
+/* Notes that a list is not to be split before it is half as long again. */
 static void
 note_failure(IvfChange *change)
 {
@@ -495,7 +495,7 @@ note_failure(IvfChange *change)
 	AnnEdit		edit;
 
 	AnnEditBegin(&edit, index->rel, false);
-	((IvfCentre) IvfEditItem(&edit, buf, list->offset))->limit = 2 * (uint32) change->count;
+	((IvfCentre) IvfEditItem(&edit, buf, list->offset))->limit = (uint32) change->count / 2 * 3;
 	AnnEditCommit(&edit);
 }
 
