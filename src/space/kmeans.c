@@ -79,7 +79,7 @@ lay_out(Work *work, const AnnKmeans *problem, int k, char *memory)
 	work->x = (const float **) p;
 	p += sizeof(float *) * (Size) k;
 	work->groups = (float *) p;
-	p += sizeof(float) * (Size) number_of_groups(k) * problem->dim;
+	p += aligned(sizeof(float) * (Size) number_of_groups(k) * problem->dim);
 	return p - memory;
 }
 
@@ -164,7 +164,7 @@ static void
 reseed(Work *work, const uint32 *order, int n, int k, int centre, float *centres)
 {
 	int			dim = work->problem->dim;
-	int			largest = 0;
+	uint32		largest = 0;
 	int			nth;
 	int			i;
 	int			j;
