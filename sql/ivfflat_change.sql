@@ -21,7 +21,7 @@ CREATE INDEX whole ON t USING ivfflat (val vector_cosine_ops) WITH (quantizer = 
 CREATE INDEX inner_product ON t USING ivfflat (val vector_ip_ops) WITH (quantizer = rabitq, lists = 4);
 SELECT lists('coded'), lists('whole'), lists('inner_product');
 INSERT INTO t SELECT i, vec(i) FROM generate_series(1, 5000) i;
-SELECT lists('coded') BETWEEN 30 AND 120 AS coded, lists('whole') BETWEEN 15 AND 120 AS whole,
+SELECT lists('coded') BETWEEN 20 AND 120 AS coded, lists('whole') BETWEEN 15 AND 120 AS whole,
 	lists('inner_product') BETWEEN 20 AND 120 AS inner_product;
 SELECT * FROM ann_check('coded');
 SELECT * FROM ann_check('whole');

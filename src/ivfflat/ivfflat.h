@@ -172,8 +172,33 @@ extern void IvfDeleteItem(AnnEdit *edit, Buffer buf, OffsetNumber offset);
 extern bool IvfReadSegment(IvfIndex *index, const ItemPointerData *at, uint32 list, int lockmode,
 						   Buffer *buf, IvfSegment *segment, int *capacity);
 
-/* More segments than any list can have: a chain that goes on is a circle. */
-extern uint64 IvfMaxSegments(const IvfIndex *index);
+/* A walk along the segments of a list. */
+typedef struct IvfWalk
+{
+	IvfIndex   *index;
+	uint32		list;
+	bool		stable;			/* the change lock is held */
+	uint64		count;			/* segments so far */
+
+	/* The segment, and the next one's place. */
+	ItemPointerData at;
+	Buffer		buf;
+	IvfSegment	segment;
+	int			capacity;
+	ItemPointerData next;
+
+	/* The list was replaced meanwhile. */
+	bool		gone;
+} IvfWalk;
+
+extern void IvfWalkBegin(IvfWalk *walk, IvfIndex *index, uint32 list, ItemPointerData first,
+						 bool stable);
+
+/*
+ * Reads and locks the next segment, for the caller to let go of; false at the end,
+ * or if the list is gone.
+ */
+extern bool IvfWalkNext(IvfWalk *walk, int lockmode);
 
 /*
  * Writes rows to new segments, in front of *first, which becomes the first of
@@ -253,6 +278,14 @@ extern uint32 IvfRowsPerList(const IvfIndex *index);
 
 /* Is a list of so many rows too long? */
 extern bool IvfTooLong(uint32 rows_per_list, const IvfList *list, uint32 rows);
+
+/* ivfflat_take.c */
+
+/*
+ * Removes from other lists the rows that a split took, if it was interrupted
+ * before it had done so.  The change lock is held.
+ */
+extern void IvfFinishTaking(IvfIndex *index);
 
 /* Callbacks; ivfflat_build.c, _insert.c, _scan.c, _vacuum.c, _check.c */
 extern const AnnScanMethods ivf_scan_methods;

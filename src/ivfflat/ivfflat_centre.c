@@ -174,6 +174,8 @@ next_page(IvfIndex *index, Buffer buf, BlockNumber *pages)
 	BlockNumber next = AnnPageGetOpaque(BufferGetPage(buf))->next;
 
 	if (++*pages > index->nblocks)
+		index->nblocks = RelationGetNumberOfBlocks(index->rel);
+	if (*pages > index->nblocks)
 		AnnCorrupted(index->rel, BufferGetBlockNumber(buf), "Pages of centres are in a circle");
 	UnlockReleaseBuffer(buf);
 	CHECK_FOR_INTERRUPTS();

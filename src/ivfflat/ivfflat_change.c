@@ -13,58 +13,11 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "am/am_fetch.h"
-#include "ivfflat/ivfflat.h"
+#include "ivfflat/ivfflat_change.h"
 #include "space/kmeans.h"
-
-/* The most lists replaced, or put in their place, at once. */
-#define MAX_LISTS 2
 
 /* A split leaves neither side less than this share of the rows. */
 #define MIN_SHARE 32
-
-/* A list that is replaced. */
-typedef struct OldList
-{
-	IvfList		list;
-	IvfCentre	centre;
-	ItemPointerData gathered;	/* segments from this one on were gathered */
-} OldList;
-
-/* One that is put in place of it. */
-typedef struct NewList
-{
-	IvfCentre	centre;
-	ItemPointerData first;
-	uint32		rows;
-	uint32		last;			/* of these, in the first segment */
-} NewList;
-
-typedef struct IvfChange
-{
-	IvfIndex   *index;
-	int			nfrom;
-	OldList		from[MAX_LISTS];
-	int			nto;
-	NewList		to[MAX_LISTS];
-	bool		same;			/* the centre stays what it is */
-
-	/* Rows gathered: what they were, in which list, and which they go to. */
-	char	   *rows;
-	uint8	   *old;
-	uint8	   *new;
-	int			count;
-	int			capacity;
-
-	/* Reads their values, where lists do not have them. */
-	AnnFetch   *fetch;
-	SnapshotData snapshot;
-
-	/* Rotated vectors of the first rows, and how many there are. */
-	float	   *vectors;
-	int			nvectors;
-	float	   *vector;			/* that of another */
-} IvfChange;
 
 uint32
 IvfRowsPerList(const IvfIndex *index)
@@ -81,29 +34,28 @@ IvfTooLong(uint32 rows_per_list, const IvfList *list, uint32 rows)
 	return rows > 2 * rows_per_list && rows >= list->limit;
 }
 
-static IvfRow
-get_row(const IvfChange *change, int i)
-{
-	return (IvfRow) (change->rows + change->index->row_size * i);
-}
-
 /*
  * Gathering rows
  */
+
+void
+IvfReserveRows(IvfChange *change, int n)
+{
+	if (change->count + n <= change->capacity)
+		return;
+	change->capacity = 2 * (change->count + n);
+	change->rows = repalloc_huge(change->rows, change->index->row_size * change->capacity);
+	change->old = repalloc_huge(change->old, change->capacity);
+	change->new = repalloc_huge(change->new, change->capacity);
+}
 
 static void
 gather_segment(IvfChange *change, int old, IvfSegment segment)
 {
 	Size		row_size = change->index->row_size;
 
-	if (change->count + segment->count > change->capacity)
-	{
-		change->capacity = 2 * (change->count + segment->count);
-		change->rows = repalloc_huge(change->rows, row_size * change->capacity);
-		change->old = repalloc_huge(change->old, change->capacity);
-		change->new = repalloc_huge(change->new, change->capacity);
-	}
-	memcpy(get_row(change, change->count), segment->rows, row_size * segment->count);
+	IvfReserveRows(change, segment->count);
+	memcpy(IvfChangeRow(change, change->count), segment->rows, row_size * segment->count);
 	memset(change->old + change->count, old, segment->count);
 	change->count += segment->count;
 }
@@ -116,37 +68,24 @@ static void
 gather(IvfChange *change, int old, ItemPointerData first)
 {
 	IvfIndex   *index = change->index;
-	OldList    *from = &change->from[old];
-	uint64		most = IvfMaxSegments(index);
-	ItemPointerData at = first;
+	IvfOldList *from = &change->from[old];
+	IvfWalk		walk;
 
-	while (ItemPointerIsValid(&at) && !ItemPointerEquals(&at, &from->gathered))
+	IvfWalkBegin(&walk, index, from->list.number, first, true);
+	while (!ItemPointerEquals(&walk.next, &from->gathered) &&
+		   IvfWalkNext(&walk, BUFFER_LOCK_EXCLUSIVE))
 	{
-		Buffer		buf;
-		IvfSegment	segment;
-		int			capacity;
+		AnnEdit		edit;
 
-		CHECK_FOR_INTERRUPTS();
-		if (!IvfReadSegment(index, &at, from->list.number, BUFFER_LOCK_EXCLUSIVE,
-							&buf, &segment, &capacity) || most-- == 0)
-			AnnCorrupted(index->rel, ItemPointerGetBlockNumberNoCheck(&at), "The segments of a list are damaged");
-
-		gather_segment(change, old, segment);
-		if (segment->count == capacity || (segment->flags & IVF_CLOSED))
+		gather_segment(change, old, walk.segment);
+		if (walk.segment->count == walk.capacity || (walk.segment->flags & IVF_CLOSED))
 		{
-			at = segment->next;
-			UnlockReleaseBuffer(buf);
+			UnlockReleaseBuffer(walk.buf);
+			continue;
 		}
-		else
-		{
-			AnnEdit		edit;
-
-			AnnEditBegin(&edit, index->rel, false);
-			segment = IvfEditItem(&edit, buf, ItemPointerGetOffsetNumber(&at));
-			segment->flags |= IVF_CLOSED;
-			at = segment->next;
-			AnnEditCommit(&edit);
-		}
+		AnnEditBegin(&edit, index->rel, false);
+		((IvfSegment) IvfEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at)))->flags |= IVF_CLOSED;
+		AnnEditCommit(&edit);
 	}
 	from->gathered = first;
 }
@@ -156,7 +95,7 @@ static bool
 read_centre(IvfChange *change, int old, ItemPointerData *first)
 {
 	IvfIndex   *index = change->index;
-	OldList    *from = &change->from[old];
+	IvfOldList *from = &change->from[old];
 	Buffer		buf = AnnReadBuffer(index->rel, from->list.blkno, IVF_PAGE_CENTRES, NULL,
 									BUFFER_LOCK_SHARE);
 	IvfCentre	centre = IvfGetCentre(index, buf, from->list.offset);
@@ -190,15 +129,10 @@ gather_all(IvfChange *change)
  * Vectors
  */
 
-/*
- * Reads the rotated vector of a row: of its value, or, if that cannot be had,
- * what its code says.
- */
-static void
-read_vector(IvfChange *change, int i, float *x)
+void
+IvfReadVector(IvfChange *change, IvfRow row, const IvfCentreData *centre, float *x)
 {
 	IvfIndex   *index = change->index;
-	IvfRow		row = get_row(change, i);
 	Datum		value;
 	bool		found = false;
 
@@ -214,7 +148,13 @@ read_vector(IvfChange *change, int i, float *x)
 		MemoryContextSwitchTo(oldcontext);
 	}
 	if (!found)
-		IvfDecodeRow(index, change->from[change->old[i]].centre, row, x);
+		IvfDecodeRow(index, centre, row, x);
+}
+
+static void
+read_vector(IvfChange *change, int i, float *x)
+{
+	IvfReadVector(change, IvfChangeRow(change, i), change->from[change->old[i]].centre, x);
 }
 
 /* The vector of a row; good until the next call. */
@@ -254,7 +194,7 @@ choose_centres(IvfChange *change)
 	IvfIndex   *index = change->index;
 	int			dim = index->space.rotated_dim;
 	AnnKmeans	problem = {.dim = dim,.spherical = IvfSpherical(index),.pause = pause_training};
-	float	   *means = palloc(sizeof(float) * dim * MAX_LISTS);
+	float	   *means = palloc(sizeof(float) * dim * IVF_MAX_CHANGED);
 	int			found;
 
 	problem.rows = change->vectors;
@@ -275,7 +215,7 @@ static void
 assign_rows(IvfChange *change, int first)
 {
 	IvfIndex   *index = change->index;
-	const IvfCentreData *centres[MAX_LISTS];
+	const IvfCentreData *centres[IVF_MAX_CHANGED];
 	IvfRow		row = palloc0(index->row_size);
 
 	for (int i = 0; i < change->nto; i++)
@@ -283,8 +223,8 @@ assign_rows(IvfChange *change, int first)
 
 	for (int i = first; i < change->count; i++)
 	{
-		IvfRow		old = get_row(change, i);
-		IvfList		lists[MAX_LISTS];
+		IvfRow		old = IvfChangeRow(change, i);
+		IvfList		lists[IVF_MAX_CHANGED];
 		IvfPoint	point;
 
 		change->new[i] = 0;
@@ -329,12 +269,12 @@ write_lists(IvfChange *change, int first)
 
 	for (int i = 0; i < change->nto; i++)
 	{
-		NewList    *to = &change->to[i];
+		IvfNewList *to = &change->to[i];
 		int			n = 0;
 
 		for (int j = first; j < change->count; j++)
 			if (change->new[j] == i)
-				rows[n++] = get_row(change, j);
+				rows[n++] = IvfChangeRow(change, j);
 		if (n == 0)
 			continue;
 		IvfWriteRows(index, to->centre->list, rows, n, &to->first);
@@ -356,7 +296,7 @@ lock_centres(IvfChange *change, Buffer *bufs)
 
 	for (int i = 0; i < change->nfrom; i++)
 	{
-		OldList    *from = &change->from[i];
+		IvfOldList *from = &change->from[i];
 		IvfCentre	centre;
 
 		if (i > 0 && from->list.blkno == change->from[0].list.blkno)
@@ -417,7 +357,7 @@ replace_centres(IvfChange *change)
 {
 	IvfIndex   *index = change->index;
 	int			both = Min(change->nfrom, change->nto);
-	Buffer		bufs[MAX_LISTS];
+	Buffer		bufs[IVF_MAX_CHANGED];
 	Buffer		other = InvalidBuffer;
 	Buffer		meta_buf;
 	IvfMetaPageData *meta;
@@ -451,37 +391,30 @@ replace_centres(IvfChange *change)
 		add_centre(index, &edit, other, change->to[i].centre, meta);
 	meta->lists += change->nto - change->nfrom;
 	meta->changes++;
+	if (change->taken != NULL)
+		meta->taker = change->to[0].centre->list;
 	AnnEditCommit(&edit);
 	return true;
 }
 
 /* Removes the segments of an old list, which nobody can find any more. */
 static void
-free_list(IvfChange *change, OldList *from)
+free_list(IvfChange *change, const IvfOldList *from)
 {
 	IvfIndex   *index = change->index;
-	ItemPointerData at = from->gathered;
+	IvfWalk		walk;
 
-	while (ItemPointerIsValid(&at))
+	IvfWalkBegin(&walk, index, from->list.number, from->gathered, true);
+	while (IvfWalkNext(&walk, BUFFER_LOCK_EXCLUSIVE))
 	{
-		Buffer		buf;
-		IvfSegment	segment;
-		int			capacity;
-		ItemPointerData next;
 		Size		room;
 		AnnEdit		edit;
 
-		CHECK_FOR_INTERRUPTS();
-		if (!IvfReadSegment(index, &at, from->list.number, BUFFER_LOCK_EXCLUSIVE,
-							&buf, &segment, &capacity))
-			return;
-		next = segment->next;
 		AnnEditBegin(&edit, index->rel, false);
-		IvfDeleteItem(&edit, buf, ItemPointerGetOffsetNumber(&at));
-		room = AnnPageRoom(AnnEditPage(&edit, buf));
+		IvfDeleteItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
+		room = AnnPageRoom(AnnEditPage(&edit, walk.buf));
 		AnnEditCommit(&edit);
-		AnnRecordFreeSpace(index->rel, ItemPointerGetBlockNumber(&at), room);
-		at = next;
+		AnnRecordFreeSpace(index->rel, ItemPointerGetBlockNumber(&walk.at), room);
 	}
 }
 
@@ -543,6 +476,8 @@ run(IvfChange *change)
 		return false;
 	}
 
+	if (change->nto == 2)
+		IvfTakeRows(change);
 	number_lists(change);
 	for (;;)
 	{
@@ -555,6 +490,8 @@ run(IvfChange *change)
 		assign_rows(change, written);
 	}
 
+	if (change->taken != NULL)
+		IvfRemoveTaken(change);
 	for (int i = 0; i < change->nfrom; i++)
 		free_list(change, &change->from[i]);
 	return true;
@@ -589,6 +526,7 @@ IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, i
 		change.fetch = AnnFetchBegin(heap, index->rel);
 	InitDirtySnapshot(change.snapshot);
 
+	IvfFinishTaking(index);
 	changed = run(&change);
 
 	if (change.fetch != NULL)

@@ -300,10 +300,48 @@ IvfReadSegment(IvfIndex *index, const ItemPointerData *at, uint32 list, int lock
 	return false;
 }
 
-uint64
-IvfMaxSegments(const IvfIndex *index)
+void
+IvfWalkBegin(IvfWalk *walk, IvfIndex *index, uint32 list, ItemPointerData first, bool stable)
 {
-	return (uint64) index->nblocks * (ANN_PAGE_ROOM / IvfSegmentSize(index->row_size, 1) + 1);
+	walk->index = index;
+	walk->list = list;
+	walk->stable = stable;
+	walk->count = 0;
+	walk->next = first;
+	walk->gone = false;
+}
+
+/* Has the walk come to more segments than there can be? */
+static bool
+in_circle(IvfWalk *walk)
+{
+	IvfIndex   *index = walk->index;
+	int			per_page = ANN_PAGE_ROOM / IvfSegmentSize(index->row_size, 1) + 1;
+
+	if (++walk->count <= (uint64) index->nblocks * per_page)
+		return false;
+	index->nblocks = RelationGetNumberOfBlocks(index->rel);
+	return walk->count > (uint64) index->nblocks * per_page;
+}
+
+bool
+IvfWalkNext(IvfWalk *walk, int lockmode)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!ItemPointerIsValid(&walk->next))
+		return false;
+
+	walk->at = walk->next;
+	walk->gone = !IvfReadSegment(walk->index, &walk->at, walk->list, lockmode,
+								 &walk->buf, &walk->segment, &walk->capacity);
+	if ((walk->gone && walk->stable) || in_circle(walk))
+		AnnCorrupted(walk->index->rel, ItemPointerGetBlockNumberNoCheck(&walk->at),
+					 "The segments of a list are not a chain");
+	if (walk->gone)
+		return false;
+
+	walk->next = walk->segment->next;
+	return true;
 }
 
 /*

@@ -29,9 +29,10 @@ typedef struct IvfMetaPageData
 	uint32		lists;
 	uint32		next_list;
 	uint32		changes;
+	uint32		taker;			/* other lists may have rows of this and the next one; or 0 */
 } IvfMetaPageData;
 
-StaticAssertDecl(sizeof(IvfMetaPageData) == 36, "ivfflat metapage is on disk");
+StaticAssertDecl(sizeof(IvfMetaPageData) == 40, "ivfflat metapage is on disk");
 
 typedef struct IvfCentreData
 {
@@ -110,6 +111,16 @@ static inline IvfRow
 IvfSegmentRow(IvfSegment segment, Size row_size, int i)
 {
 	return (IvfRow) (segment->rows + row_size * i);
+}
+
+/* Removes a row; the last takes its place. */
+static inline void
+IvfRemoveRow(IvfSegment segment, Size row_size, int i)
+{
+	segment->count--;
+	if (i < segment->count)
+		memcpy(IvfSegmentRow(segment, row_size, i),
+			   IvfSegmentRow(segment, row_size, segment->count), row_size);
 }
 
 /* The error of a row, rounded up to the half of a float, and back. */

@@ -139,31 +139,20 @@ add_tids(AnnScan *scan, const IvfIndex *index, IvfSegment segment)
 static bool
 add_list(AnnScan *scan, IvfIndex *index, const IvfList *list)
 {
-	uint64		most = IvfMaxSegments(index);
-	ItemPointerData at = list->first;
+	IvfWalk		walk;
 
-	while (ItemPointerIsValid(&at))
+	IvfWalkBegin(&walk, index, list->number, list->first, false);
+	while (IvfWalkNext(&walk, BUFFER_LOCK_SHARE))
 	{
-		Buffer		buf;
-		IvfSegment	segment;
-		int			capacity;
-
-		CHECK_FOR_INTERRUPTS();
-		if (!IvfReadSegment(index, &at, list->number, BUFFER_LOCK_SHARE, &buf, &segment, &capacity))
-			return false;
-		if (most-- == 0)
-			AnnCorrupted(index->rel, ItemPointerGetBlockNumberNoCheck(&at), "Segments of a list are in a circle");
-
 		if (scan->unordered)
-			add_tids(scan, index, segment);
+			add_tids(scan, index, walk.segment);
 		else if (index->bits == 0)
-			add_values(scan, index, segment);
+			add_values(scan, index, walk.segment);
 		else
-			add_codes(scan, index, list, segment);
-		at = segment->next;
-		UnlockReleaseBuffer(buf);
+			add_codes(scan, index, list, walk.segment);
+		UnlockReleaseBuffer(walk.buf);
 	}
-	return true;
+	return !walk.gone;
 }
 
 static bool

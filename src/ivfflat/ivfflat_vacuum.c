@@ -85,17 +85,13 @@ static void
 remove_rows(IvfVacuum *vacuum, IvfSegment segment)
 {
 	Size		row_size = vacuum->index.row_size;
-	int			n = 0;
 
-	for (int i = 0; i < segment->count; i++)
-	{
-		IvfRow		row = IvfSegmentRow(segment, row_size, i);
-
-		if (!is_dead(vacuum, row))
-			memmove(IvfSegmentRow(segment, row_size, n++), row, row_size);
-	}
-	vacuum->stats->tuples_removed += segment->count - n;
-	segment->count = n;
+	for (int i = segment->count - 1; i >= 0; i--)
+		if (is_dead(vacuum, IvfSegmentRow(segment, row_size, i)))
+		{
+			IvfRemoveRow(segment, row_size, i);
+			vacuum->stats->tuples_removed++;
+		}
 }
 
 /* Removes what is dead from a locked page, which it lets go of. */
@@ -292,6 +288,7 @@ ivfflatbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 
 	IvfOpen(&vacuum.index, info->index);
 	IvfLockChanges(&vacuum.index, ExclusiveLock);
+	IvfFinishTaking(&vacuum.index);
 	vacuum_pages(&vacuum);
 	IvfUnlockChanges(&vacuum.index, ExclusiveLock);
 	change_lists(&vacuum);

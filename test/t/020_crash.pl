@@ -2,8 +2,8 @@
 # Crashes: section 7 of hnsw/README.md and ivfflat/README.md.  After any of them
 # the indexes must be sound, and find each row of the table once.
 #
-# The rounds kill a server that inserts (W1 to W5; W1 to W7), updates and vacuums
-# (W6 to W9; W4 to W8) at moments drawn from a seed.  Column w has what v has, and
+# The rounds kill a server that inserts (W1 to W5; W1 to W8), updates and vacuums
+# (W6 to W9; W4 to W9) at moments drawn from a seed.  Column w has what v has, and
 # another index.
 #
 use strict;
