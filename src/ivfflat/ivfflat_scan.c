@@ -14,7 +14,7 @@
 #include "ivfflat/ivfflat.h"
 
 /* Half the width of the interval a true distance is in, in standard deviations. */
-#define DEVIATIONS 2.2
+#define DEVIATIONS 2.6
 
 typedef struct IvfScanState
 {
