@@ -2,7 +2,9 @@
 -- hnsw on bit: each operator class, exhaustively.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
-\set life :abs_srcdir '/sql/hnsw_opclass.psql'
+\set life :abs_srcdir '/sql/opclass.psql'
+\set method hnsw
+\set effort hnsw.ef_search
 \set type 'bit(32)'
 \set zero '0::bit(32)'
 \set value 'hashint4(i)::bit(32)'

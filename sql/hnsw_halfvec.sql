@@ -2,7 +2,9 @@
 -- hnsw on halfvec: each operator class, exhaustively.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
-\set life :abs_srcdir '/sql/hnsw_opclass.psql'
+\set life :abs_srcdir '/sql/opclass.psql'
+\set method hnsw
+\set effort hnsw.ef_search
 \set type 'halfvec(8)'
 \set zero 'array_fill(0, ARRAY[8])::halfvec(8)'
 \set value 'ARRAY(SELECT hashint4(i * 8 + j) / 2147483648.0 FROM generate_series(1, 8) j)::halfvec(8)'

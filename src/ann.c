@@ -8,6 +8,7 @@
 #include "am/am.h"
 #include "compat.h"
 #include "hnsw/hnsw.h"
+#include "ivfflat/ivfflat.h"
 #include "kernels/kernels.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -64,6 +65,7 @@ _PG_init(void)
 
 	AnnInit();
 	HnswInit();
+	IvfInit();
 
 	MarkGUCPrefixReserved("ann");
 }

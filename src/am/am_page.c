@@ -44,21 +44,28 @@ AnnInitMetaPage(Page page, const void *contents, Size size)
 	((PageHeader) page)->pd_lower = (char *) AnnMetaContents(page) + size - (char *) page;
 }
 
+/* Is it a page of ours at all? */
+static void
+check_page_id(Relation index, Buffer buf)
+{
+	Page		page = BufferGetPage(buf);
+
+	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnPageOpaqueData)) ||
+		AnnPageGetOpaque(page)->page_id != ANN_PAGE_ID)
+		AnnCorrupted(index, BufferGetBlockNumber(buf), "The page is not one of this index's");
+}
+
 void
 AnnCheckPage(Relation index, Buffer buf, uint16 kind)
 {
-	BlockNumber blkno = BufferGetBlockNumber(buf);
 	Page		page = BufferGetPage(buf);
 
 	if (AnnPageIsUnused(page) && kind != ANN_PAGE_META)
 		return;
 
-	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnPageOpaqueData)) ||
-		AnnPageGetOpaque(page)->page_id != ANN_PAGE_ID)
-		AnnCorrupted(index, blkno, "The page is not one of this index's");
-
+	check_page_id(index, buf);
 	if (AnnPageGetOpaque(page)->kind != kind)
-		AnnCorrupted(index, blkno, "The page is not of the kind expected here");
+		AnnCorrupted(index, BufferGetBlockNumber(buf), "The page is not of the kind expected here");
 }
 
 Buffer
@@ -126,8 +133,14 @@ try_page(Relation index, BlockNumber blkno, uint16 kind, Size size, Size *room)
 		return InvalidBuffer;
 	}
 
-	AnnCheckPage(index, buf, kind);
+	/* A page of another kind has none of the room we want. */
 	*room = AnnPageRoom(page);
+	if (!AnnPageIsUnused(page))
+	{
+		check_page_id(index, buf);
+		if (AnnPageGetOpaque(page)->kind != kind)
+			*room = 0;
+	}
 	if (*room >= size)
 		return buf;
 

@@ -26,7 +26,7 @@
 
 typedef struct AnnPageOpaqueData
 {
-	uint32		unused;
+	BlockNumber next;			/* the method's: of a chain of pages; else 0 */
 	uint16		kind;
 	uint16		page_id;		/* ANN_PAGE_ID */
 } AnnPageOpaqueData;

@@ -16,12 +16,10 @@
 #include <math.h>
 
 #include "access/genam.h"
-#include "access/tableam.h"
-#include "catalog/index.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
-#include "executor/executor.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -30,6 +28,7 @@
 #include "utils/snapmgr.h"
 
 #include "am/am.h"
+#include "am/am_fetch.h"
 #include "compat.h"
 
 enum
@@ -70,67 +69,21 @@ number_to_tid(uint64 number, ItemPointerData *tid)
 }
 
 /*
- * Reading rows of the table
- */
-
-typedef struct AnnFetch
-{
-	IndexFetchTableData *table;
-	TupleTableSlot *slot;
-	IndexInfo  *info;
-	EState	   *estate;
-} AnnFetch;
-
-static AnnFetch *
-begin_fetch(IndexScanDesc desc)
-{
-	AnnFetch   *fetch = palloc(sizeof(AnnFetch));
-
-	fetch->table = table_index_fetch_begin(desc->heapRelation);
-	fetch->slot = table_slot_create(desc->heapRelation, NULL);
-	fetch->info = BuildIndexInfo(desc->indexRelation);
-	fetch->estate = CreateExecutorState();
-	GetPerTupleExprContext(fetch->estate)->ecxt_scantuple = fetch->slot;
-	return fetch;
-}
-
-static void
-end_fetch(AnnFetch *fetch)
-{
-	FreeExecutorState(fetch->estate);
-	ExecDropSingleTupleTableSlot(fetch->slot);
-	table_index_fetch_end(fetch->table);
-}
-
-/*
  * Computes the true distance of a row, if our snapshot sees it.
  */
 static bool
 fetch_distance(AnnScan *scan, IndexScanDesc desc, const ItemPointerData *tid, double *distance)
 {
-	AnnFetch   *fetch = scan->fetch;
-	ItemPointerData member = *tid;
-	bool		again = false;
-	bool		seen;
+	MemoryContext oldcontext;
+	Datum		value;
 
-	/* A chain has one visible version at most, and all have the same value. */
-	seen = table_index_fetch_tuple(fetch->table, &member, desc->xs_snapshot, fetch->slot,
-								   &again, NULL);
-	if (seen)
-	{
-		MemoryContext oldcontext = MemoryContextSwitchTo(GetPerTupleMemoryContext(fetch->estate));
-		Datum		values[INDEX_MAX_KEYS];
-		bool		isnull[INDEX_MAX_KEYS];
+	if (!AnnFetchValue(scan->fetch, tid, desc->xs_snapshot, &value))
+		return false;
 
-		FormIndexDatum(fetch->info, fetch->slot, fetch->estate, values, isnull);
-		seen = !isnull[0];
-		if (seen)
-			*distance = AnnQueryExact(&scan->query, values[0]);
-		MemoryContextSwitchTo(oldcontext);
-		ResetPerTupleExprContext(fetch->estate);
-	}
-	ExecClearTuple(fetch->slot);
-	return seen;
+	oldcontext = MemoryContextSwitchTo(AnnFetchContext(scan->fetch));
+	*distance = AnnQueryExact(&scan->query, value);
+	MemoryContextSwitchTo(oldcontext);
+	return true;
 }
 
 /* Back to a scan that has not begun. */
@@ -144,7 +97,7 @@ reset(AnnScan *scan)
 		ExecDropSingleTupleTableSlot(scan->rest_out);
 	}
 	if (scan->fetch != NULL)
-		end_fetch(scan->fetch);
+		AnnFetchEnd(scan->fetch);
 	MemoryContextReset(scan->context);
 
 	scan->rest = NULL;
@@ -198,7 +151,7 @@ AnnEndScan(IndexScanDesc desc)
 
 /* Adds rows to the sort of the rest. */
 static void
-add_to_rest(AnnScan *scan, const AnnHit *hit, const ItemPointerData *tids, uint32 n)
+add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *tids, uint32 n)
 {
 	for (uint32 i = 0; i < n; i++)
 	{
@@ -209,37 +162,44 @@ add_to_rest(AnnScan *scan, const AnnHit *hit, const ItemPointerData *tids, uint3
 
 		ExecClearTuple(scan->rest_in);
 		memset(scan->rest_in->tts_isnull, 0, 4 * sizeof(bool));
-		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && hit->distance < scan->last ? 1 : 0);
-		scan->rest_in->tts_values[1] = Float8GetDatum(hit->distance);
+		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && distance < scan->last ? 1 : 0);
+		scan->rest_in->tts_values[1] = Float8GetDatum(distance);
 		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
-		scan->rest_in->tts_values[3] = BoolGetDatum(hit->exact);
+		scan->rest_in->tts_values[3] = BoolGetDatum(exact);
 		ExecStoreVirtualTuple(scan->rest_in);
 		tuplesort_puttupleslot(scan->rest, scan->rest_in);
 	}
 }
 
+static ItemPointerData *
+copy_tids(const ItemPointerData *tids, uint32 n)
+{
+	ItemPointerData *copy = palloc_extended(sizeof(ItemPointerData) * (Size) n, MCXT_ALLOC_HUGE);
+
+	return memcpy(copy, tids, sizeof(ItemPointerData) * (Size) n);
+}
+
 void
 AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *tids, uint32 n)
 {
-	AnnHit		hit = {.distance = distance - error,.exact = error == 0};
+	double		least = distance - error;
+	AnnHit		hit;
 
 	/* Overflow can make it anything; it sorts last. */
-	if (isnan(hit.distance))
-		hit.distance = INFINITY;
+	if (isnan(least))
+		least = INFINITY;
 
 	if (scan->phase == PHASE_COLLECT)
 	{
-		add_to_rest(scan, &hit, tids, n);
+		add_to_rest(scan, least, error == 0, tids, n);
 		return;
 	}
 
+	hit.distance = least;
+	hit.exact = error == 0;
 	hit.tid = tids[0];
 	hit.nmore = n - 1;
-	if (n > 1)
-	{
-		hit.more = palloc_extended(sizeof(ItemPointerData) * (Size) (n - 1), MCXT_ALLOC_HUGE);
-		memcpy(hit.more, tids + 1, sizeof(ItemPointerData) * (Size) (n - 1));
-	}
+	hit.more = n > 1 ? copy_tids(tids + 1, n - 1) : NULL;
 	ann_hit_heap_push(&scan->hits, &hit);
 }
 
@@ -346,7 +306,7 @@ take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 		return false;
 
 	if (scan->fetch == NULL)
-		scan->fetch = begin_fetch(desc);
+		scan->fetch = AnnFetchBegin(desc->heapRelation, desc->indexRelation);
 
 	for (;;)
 	{
@@ -497,7 +457,7 @@ AnnGetTuple(IndexScanDesc desc, ScanDirection dir)
 
 	/* Nothing of the table stays pinned between calls. */
 	if (scan->fetch != NULL)
-		table_index_fetch_reset(scan->fetch->table);
+		AnnFetchReset(scan->fetch);
 	MemoryContextSwitchTo(oldcontext);
 
 	if (found)

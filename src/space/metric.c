@@ -230,6 +230,16 @@ bit_encode(Datum value, bool stored, Size *size)
 	return code;
 }
 
+/* The Hamming distance is that of L2 between vectors of zeros and ones. */
+static void
+bit_floats(int dim, const void *code, float *out)
+{
+	const uint8 *bytes = code;
+
+	for (int i = 0; i < dim; i++)
+		out[i] = (bytes[i / BITS_PER_BYTE] >> (BITS_PER_BYTE - 1 - i % BITS_PER_BYTE)) & 1;
+}
+
 static bool
 bit_valid(int dim, const void *code, Size size)
 {
@@ -253,6 +263,8 @@ bit_jaccard(int dim, const void *a, const void *b)
 }
 
 const AnnMetric ann_metric_bit_hamming = {
+	.form = ANN_FORM_L2,
+	.floats = bit_floats,
 	.max_dim = 64000,
 	.code_size = bit_code_size,
 	.dimensions = bit_dimensions,

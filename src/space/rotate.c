@@ -9,21 +9,13 @@
 #include <math.h>
 
 #include "kernels/kernels.h"
+#include "space/random.h"
 #include "space/rotate.h"
 
 #define ROUNDS		4
 
 /* Elements are at most this, in magnitude. */
 #define MAX_ELEMENT 0x1p55f
-
-/* The finalizer of SplitMix64. */
-static uint64
-mix(uint64 x)
-{
-	x = (x ^ (x >> 30)) * UINT64CONST(0xBF58476D1CE4E5B9);
-	x = (x ^ (x >> 27)) * UINT64CONST(0x94D049BB133111EB);
-	return x ^ (x >> 31);
-}
 
 /* Draws n random words; the state is advanced. */
 static void
@@ -32,10 +24,7 @@ random_words(uint64 *state, int n, uint64 *words)
 	int			i;
 
 	for (i = 0; i < n; i++)
-	{
-		*state += UINT64CONST(0x9E3779B97F4A7C15);
-		words[i] = mix(*state);
-	}
+		words[i] = AnnRandom(state);
 }
 
 void
@@ -43,7 +32,7 @@ AnnRotate(int dim, uint64 seed, const float *x, float *out)
 {
 	int			padded = AnnRotatedDim(dim);
 	uint64		signs[ANN_ROTATE_MAX_DIM / 64];
-	uint64		state = mix(seed);
+	uint64		state = AnnMix(seed);
 	int			power = 64;
 	int			rest;
 	int			round;

@@ -18,52 +18,64 @@ my $rows = 1000;
 my $queries = 30;
 my $seed = 7;
 
-# operator class, column type, operator, source of the value, and the least
-# recall at ef_search 40 and 100
+# The effort of a search, and two measures of it.
+my %efforts = (
+	hnsw => [ 'hnsw.ef_search', 40, 100 ],
+	ivfflat => [ 'ivfflat.probes', 3, 6 ]);
+
+# access method, operator class, column type, operator, source of the value, and
+# the least recall at the two efforts
 my @classes = (
-	[ 'vector_l2_ops', 'vector(16)', '<->', 'dense', 0.98, 0.99 ],
-	[ 'vector_ip_ops', 'vector(16)', '<#>', 'dense', 0.98, 0.99 ],
-	[ 'vector_cosine_ops', 'vector(16)', '<=>', 'dense', 0.98, 0.99 ],
-	[ 'vector_l1_ops', 'vector(16)', '<+>', 'dense', 0.98, 0.99 ],
-	[ 'halfvec_l2_ops', 'halfvec(16)', '<->', 'dense', 0.98, 0.99 ],
-	[ 'halfvec_ip_ops', 'halfvec(16)', '<#>', 'dense', 0.98, 0.99 ],
-	[ 'halfvec_cosine_ops', 'halfvec(16)', '<=>', 'dense', 0.98, 0.99 ],
-	[ 'halfvec_l1_ops', 'halfvec(16)', '<+>', 'dense', 0.98, 0.99 ],
-	[ 'sparsevec_l2_ops', 'sparsevec(200)', '<->', 'sparse', 0.98, 0.99 ],
-	[ 'sparsevec_ip_ops', 'sparsevec(200)', '<#>', 'sparse', 0.98, 0.99 ],
-	[ 'sparsevec_cosine_ops', 'sparsevec(200)', '<=>', 'sparse', 0.98, 0.99 ],
-	[ 'sparsevec_l1_ops', 'sparsevec(200)', '<+>', 'sparse', 0.98, 0.99 ],
-	[ 'bit_hamming_ops', 'bit(96)', '<~>', 'bits', 0.98, 0.99 ],
-	[ 'bit_jaccard_ops', 'bit(96)', '<%>', 'bits', 0.98, 0.99 ]);
+	[ 'hnsw', 'vector_l2_ops', 'vector(16)', '<->', 'dense', 0.98, 0.99 ],
+	[ 'hnsw', 'vector_ip_ops', 'vector(16)', '<#>', 'dense', 0.98, 0.99 ],
+	[ 'hnsw', 'vector_cosine_ops', 'vector(16)', '<=>', 'dense', 0.98, 0.99 ],
+	[ 'hnsw', 'vector_l1_ops', 'vector(16)', '<+>', 'dense', 0.98, 0.99 ],
+	[ 'hnsw', 'halfvec_l2_ops', 'halfvec(16)', '<->', 'dense', 0.98, 0.99 ],
+	[ 'hnsw', 'halfvec_ip_ops', 'halfvec(16)', '<#>', 'dense', 0.98, 0.99 ],
+	[ 'hnsw', 'halfvec_cosine_ops', 'halfvec(16)', '<=>', 'dense', 0.98, 0.99 ],
+	[ 'hnsw', 'halfvec_l1_ops', 'halfvec(16)', '<+>', 'dense', 0.98, 0.99 ],
+	[ 'hnsw', 'sparsevec_l2_ops', 'sparsevec(200)', '<->', 'sparse', 0.98, 0.99 ],
+	[ 'hnsw', 'sparsevec_ip_ops', 'sparsevec(200)', '<#>', 'sparse', 0.98, 0.99 ],
+	[ 'hnsw', 'sparsevec_cosine_ops', 'sparsevec(200)', '<=>', 'sparse', 0.98, 0.99 ],
+	[ 'hnsw', 'sparsevec_l1_ops', 'sparsevec(200)', '<+>', 'sparse', 0.98, 0.99 ],
+	[ 'hnsw', 'bit_hamming_ops', 'bit(96)', '<~>', 'bits', 0.98, 0.99 ],
+	[ 'hnsw', 'bit_jaccard_ops', 'bit(96)', '<%>', 'bits', 0.98, 0.99 ],
+	[ 'ivfflat', 'vector_l2_ops', 'vector(16)', '<->', 'dense', 0.97, 0.98 ],
+	[ 'ivfflat', 'vector_ip_ops', 'vector(16)', '<#>', 'dense', 0.97, 0.98 ],
+	[ 'ivfflat', 'vector_cosine_ops', 'vector(16)', '<=>', 'dense', 0.97, 0.98 ],
+	[ 'ivfflat', 'halfvec_l2_ops', 'halfvec(48)', '<->', 'wide', 0.97, 0.98 ],
+	[ 'ivfflat', 'halfvec_ip_ops', 'halfvec(48)', '<#>', 'wide', 0.97, 0.98 ],
+	[ 'ivfflat', 'halfvec_cosine_ops', 'halfvec(16)', '<=>', 'dense', 0.97, 0.98 ],
+	[ 'ivfflat', 'bit_hamming_ops', 'bit(96)', '<~>', 'bits', 0.97, 0.98 ]);
 
 # What happens in each phase, to a table t that holds what the phase before left
-# there, what psql has to say, and the classes it is for if not for all.
+# there, what psql has to say, and the methods and classes it is for if not for all.
 my @phases = (
 	[ 'inserted', qq(
 		TRUNCATE t;
-		CREATE INDEX idx ON t USING hnsw (v :class);
+		CREATE INDEX idx ON t USING :method (v :class);
 		INSERT INTO t SELECT id, v FROM source WHERE id <= $rows) ],
 	[ 'built', q(
 		DROP INDEX idx;
 		SET max_parallel_maintenance_workers = 0;
-		CREATE INDEX idx ON t USING hnsw (v :class)) ],
+		CREATE INDEX idx ON t USING :method (v :class)) ],
 	[ 'built by workers', q(
 		DROP INDEX idx;
 		SET min_parallel_table_scan_size = 0;
 		SET max_parallel_maintenance_workers = 2;
 		SET client_min_messages = debug1;
-		CREATE INDEX idx ON t USING hnsw (v :class)), qr/using 2 parallel workers/ ],
+		CREATE INDEX idx ON t USING :method (v :class)), qr/using 2 parallel workers/ ],
 	[ 'built in little memory', qq(
 		DROP INDEX idx;
 		INSERT INTO t SELECT id, v FROM source WHERE id > $rows AND id <= 2 * $rows;
 		SET max_parallel_maintenance_workers = 0;
 		SET maintenance_work_mem = '1MB';
-		CREATE INDEX idx ON t USING hnsw (v :class) WITH (m = 40, ef_construction = 80)), qr/no longer fits into maintenance_work_mem/, qr/l2|hamming/ ],
+		CREATE INDEX idx ON t USING :method (v :class) WITH (m = 40, ef_construction = 80)), qr/no longer fits into maintenance_work_mem/, qr/hnsw .*(l2|hamming)/ ],
 	[ 'half built, half inserted', qq(
 		DROP INDEX idx;
 		DELETE FROM t WHERE id > $rows / 2;
 		VACUUM t;
-		CREATE INDEX idx ON t USING hnsw (v :class);
+		CREATE INDEX idx ON t USING :method (v :class);
 		INSERT INTO t SELECT id, v FROM source WHERE id > $rows / 2 AND id <= $rows) ],
 	[ 'half deleted', q(
 		DELETE FROM t WHERE id % 2 = 0;
@@ -84,6 +96,7 @@ note("ann.seed = $seed");
 my $last = 2 * $rows + $queries;
 $node->safe_psql('postgres', qq(
 	CREATE TABLE dense AS SELECT id, clustered(id, 16) AS v FROM generate_series(1, $last) id;
+	CREATE TABLE wide AS SELECT id, clustered(id, 48) AS v FROM generate_series(1, $last) id;
 
 	-- 16 of 200 dimensions, of which members of a cluster share most
 	CREATE TABLE sparse AS
@@ -104,7 +117,8 @@ $node->safe_psql('postgres', qq(
 
 foreach my $row (@classes)
 {
-	my ($class, $type, $operator, $kind, @least) = @$row;
+	my ($method, $class, $type, $operator, $kind, @least) = @$row;
+	my ($setting, @measures) = @{ $efforts{$method} };
 
 	$node->safe_psql('postgres', qq(
 		DROP TABLE IF EXISTS t, q, source;
@@ -118,11 +132,12 @@ foreach my $row (@classes)
 		my ($name, $sql, $message, $which) = @$phase;
 		my $stderr;
 
-		next if defined $which && $class !~ $which;
+		next if defined $which && "$method $class" !~ $which;
 
+		$sql =~ s/:method/$method/g;
 		$sql =~ s/:class/$class/g;
 		$node->psql('postgres', $sql, stderr => \$stderr, on_error_die => 1);
-		like($stderr, $message, "$class, $name: as said") if defined $message;
+		like($stderr, $message, "$method $class, $name: as said") if defined $message;
 
 		# The distance of the tenth row, from sorting; then the answers.
 		my @recall;
@@ -133,10 +148,10 @@ foreach my $row (@classes)
 				FROM (SELECT t.v $operator q.v AS d FROM t ORDER BY 1 LIMIT 10) s) AS worst FROM q;
 			RESET enable_indexscan;
 			SET enable_seqscan = off;);
-		foreach my $ef (40, 100)
+		foreach my $effort (@measures)
 		{
 			$exact .= qq(
-				SET hnsw.ef_search = $ef;
+				SET $setting = $effort;
 				SELECT round(sum(good) / (10.0 * count(*)), 4), sum(10 - rows) FROM tenth q, LATERAL (
 					SELECT count(*) AS rows, count(*) FILTER (WHERE d <= q.worst) AS good
 					FROM (SELECT t.v $operator q.v AS d FROM t ORDER BY t.v $operator q.v LIMIT 10) s) a;);
@@ -147,15 +162,15 @@ foreach my $row (@classes)
 			push @recall, $r;
 			$short += $s;
 		}
-		is($short, 0, "$class, $name: the limit is filled");
-		cmp_ok($recall[0], '>=', $least[0], "$class, $name: recall $recall[0] at 40");
-		cmp_ok($recall[1], '>=', $least[1], "$class, $name: recall $recall[1] at 100");
-		AnnTest->index_ok($node, 'idx', "$class, $name");
+		is($short, 0, "$method $class, $name: the limit is filled");
+		cmp_ok($recall[0], '>=', $least[0], "$method $class, $name: recall $recall[0] at $setting $measures[0]");
+		cmp_ok($recall[1], '>=', $least[1], "$method $class, $name: recall $recall[1] at $setting $measures[1]");
+		AnnTest->index_ok($node, 'idx', "$method $class, $name");
 	}
 
 	like($node->safe_psql('postgres', qq(SET enable_seqscan = off;
 			EXPLAIN SELECT FROM t ORDER BY v $operator (SELECT v FROM q LIMIT 1) LIMIT 10)),
-		qr/Index Scan using idx/, "$class: it was the index");
+		qr/Index Scan using idx/, "$method $class: it was the index");
 }
 
 done_testing();

@@ -1,9 +1,10 @@
 #
-# Crashes: hnsw/README.md section 7.  After any of them the index must be sound,
-# and find each row of the table once.
+# Crashes: section 7 of hnsw/README.md and ivfflat/README.md.  After any of them
+# the indexes must be sound, and find each row of the table once.
 #
-# The rounds kill a server that inserts (W1 to W5), updates and vacuums (W6 to
-# W9) at moments drawn from a seed.
+# The rounds kill a server that inserts (W1 to W5; W1 to W8), updates and vacuums
+# (W6 to W9; W4 to W9) at moments drawn from a seed.  Column w has what v has, and
+# another index.
 #
 use strict;
 use warnings;
@@ -33,6 +34,8 @@ sub check
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	AnnTest->index_ok($node, $index, $when);
 	AnnTest->complete_ok($node, $table, 'v', '<->', $when);
+	AnnTest->index_ok($node, "${table}_ivf", $when);
+	AnnTest->complete_ok($node, $table, 'w', '<->', $when);
 }
 
 #
@@ -41,26 +44,30 @@ sub check
 
 # Right after a build, logged in the end, and before any checkpoint
 $node->safe_psql('postgres', q(
-	CREATE TABLE built (id int, v vector(8));
+	CREATE TABLE built (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
 	INSERT INTO built SELECT i, clustered(i, 8) FROM generate_series(1, 1000) i;
 	CHECKPOINT;
 	CREATE INDEX built_idx ON built USING hnsw (v vector_l2_ops);
-	CREATE TABLE empty (id int, v vector(8));
+	CREATE INDEX built_ivf ON built USING ivfflat (w vector_l2_ops);
+	CREATE TABLE empty (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
 	CREATE INDEX empty_idx ON empty USING hnsw (v vector_l2_ops);
+	CREATE INDEX empty_ivf ON empty USING ivfflat (w vector_l2_ops);
 ));
 # and of a table made in the same transaction, of which nothing is logged
 $node->safe_psql('postgres', q(
 	BEGIN;
-	CREATE TABLE unlogged_build (id int, v vector(8));
+	CREATE TABLE unlogged_build (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
 	INSERT INTO unlogged_build SELECT i, clustered(i, 8) FROM generate_series(1, 1000) i;
 	CREATE INDEX unlogged_build_idx ON unlogged_build USING hnsw (v vector_l2_ops);
+	CREATE INDEX unlogged_build_ivf ON unlogged_build USING ivfflat (w vector_l2_ops);
 	INSERT INTO unlogged_build SELECT i, clustered(i, 8) FROM generate_series(1001, 1200) i;
 	COMMIT;
 ));
 $node->safe_psql('postgres', q(
-	CREATE UNLOGGED TABLE unlogged (id int, v vector(8));
+	CREATE UNLOGGED TABLE unlogged (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
 	INSERT INTO unlogged SELECT i, clustered(i, 8) FROM generate_series(1, 500) i;
 	CREATE INDEX unlogged_idx ON unlogged USING hnsw (v vector_l2_ops);
+	CREATE INDEX unlogged_ivf ON unlogged USING ivfflat (w vector_l2_ops);
 ));
 AnnTest->crash($node);
 check('built', 'built_idx', 'after a crash that follows its build');
@@ -101,8 +108,9 @@ check('empty', 'empty_idx', 'after VACUUM of what crashed');
 # Moments drawn
 #
 $node->safe_psql('postgres', q(
-	CREATE TABLE items (id serial, v vector(8));
+	CREATE TABLE items (id serial, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
 	CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops) WITH (m = 8, ef_construction = 32);
+	CREATE INDEX items_ivf ON items USING ivfflat (w vector_l2_ops);
 	INSERT INTO items (v) SELECT clustered(i, 8) FROM generate_series(1, 500) i;
 ));
 
@@ -139,8 +147,10 @@ foreach my $round (1 .. $rounds)
 	my $when = "in round $round, killed $moment us after its beginning";
 	# A VACUUM may have been stopped between marking the dead and its end.
 	is($node->safe_psql('postgres', q(SELECT * FROM ann_check('items_idx') WHERE invariant <> 'I5')),
-		'', "the index is sound but for dead neighbours $when");
+		'', "the graph is sound but for dead neighbours $when");
 	AnnTest->complete_ok($node, 'items', 'v', '<->', $when);
+	AnnTest->index_ok($node, 'items_ivf', $when);
+	AnnTest->complete_ok($node, 'items', 'w', '<->', $when);
 	$node->safe_psql('postgres', 'VACUUM items');
 	check('items', 'items_idx', "after VACUUM $when");
 }

@@ -31,15 +31,20 @@ sub same_ok
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$primary->wait_for_catchup($standby);
 	is($standby->safe_psql('postgres', $answers), $expected, "the standby has the same answers $when");
-	AnnTest->index_ok($_, 'items_idx', $when) foreach ($primary, $standby);
+	foreach my $node ($primary, $standby)
+	{
+		AnnTest->index_ok($node, $_, $when) foreach ('items_idx', 'items_ivf');
+	}
 	AnnTest->complete_ok($standby, 'items', 'v', '<->', $when);
+	AnnTest->complete_ok($standby, 'items', 'w', '<->', $when);
 }
 
 my @load = (
 	[ 'after a build', q(
-		CREATE TABLE items (id int, v vector(8));
+		CREATE TABLE items (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
 		INSERT INTO items SELECT i, clustered(i, 8) FROM generate_series(1, 1000) i;
-		CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops)) ],
+		CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops);
+		CREATE INDEX items_ivf ON items USING ivfflat (w vector_l2_ops)) ],
 	[ 'after inserts', q(
 		INSERT INTO items SELECT i, clustered(i, 8) FROM generate_series(1001, 1500) i) ],
 	[ 'after inserts of equal values', q(
@@ -55,6 +60,7 @@ my @load = (
 	[ 'filled from nothing', q(
 		INSERT INTO items SELECT i, clustered(i, 8) FROM generate_series(1, 500) i) ],
 	[ 'after REINDEX CONCURRENTLY', q(REINDEX INDEX CONCURRENTLY items_idx) ],
+	[ 'after another', q(REINDEX INDEX CONCURRENTLY items_ivf) ],
 	[ 'after TRUNCATE', q(
 		TRUNCATE items;
 		INSERT INTO items SELECT i, clustered(i, 8) FROM generate_series(1, 500) i) ]);
@@ -97,9 +103,13 @@ $standby->safe_psql('postgres', q(
 	VACUUM items;
 	INSERT INTO items SELECT i, clustered(i, 8) FROM generate_series(3501, 4000) i;
 ));
-AnnTest->index_ok($standby, 'items_idx', 'promoted and written to');
+foreach my $index ('items_idx', 'items_ivf')
+{
+	AnnTest->index_ok($standby, $index, 'promoted and written to');
+	$standby->safe_psql('postgres', "REINDEX INDEX $index");
+	AnnTest->index_ok($standby, $index, 'reindexed after promotion');
+}
 AnnTest->complete_ok($standby, 'items', 'v', '<->', 'promoted and written to');
-$standby->safe_psql('postgres', 'REINDEX INDEX items_idx');
-AnnTest->index_ok($standby, 'items_idx', 'reindexed after promotion');
+AnnTest->complete_ok($standby, 'items', 'w', '<->', 'promoted and written to');
 
 done_testing();

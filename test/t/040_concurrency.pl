@@ -47,18 +47,53 @@ sub together_ok
 	}
 }
 
+# A load for an ivfflat index, which splits and merges its lists meanwhile.
+sub lists_ok
+{
+	my ($name, $dim, $seconds) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$node->safe_psql('postgres', qq(
+		CREATE TABLE $name (id serial PRIMARY KEY, v vector($dim));
+		CREATE INDEX ${name}_idx ON $name USING ivfflat (v vector_l2_ops);
+	));
+	together_ok(
+		[ "$name insert", 3, "-T $seconds", qq(
+			\\set i random(1, 1000000)
+			INSERT INTO $name (v) SELECT clustered(:i + k, $dim) FROM generate_series(1, 20) k;
+		) ],
+		[ "$name delete", 1, "-T $seconds", qq(
+			DELETE FROM $name WHERE id <= (SELECT last_value - 5000 FROM ${name}_id_seq);
+		) ],
+		[ "$name update", 1, "-T $seconds", qq(
+			UPDATE $name SET v = clustered(id + 100, $dim) WHERE id % 500 = (random() * 499)::int;
+		) ],
+		# an error if a row comes twice, or one is missing that is there all the time
+		[ "$name search", 2, "-T $seconds", qq(
+			SET enable_seqscan = off;
+			SET ivfflat.iterative_scan = strict_order;
+			SELECT 1 / (count(*) = count(DISTINCT id) AND count(*) = (SELECT count(*) FROM $name WHERE id > 0))::int
+			FROM (SELECT id FROM $name ORDER BY v <-> clustered(7, $dim)::vector) s;
+		) ],
+		[ "$name vacuum", 1, "-T $seconds", "VACUUM $name;" ]);
+	$node->safe_psql('postgres', "VACUUM $name");
+	AnnTest->index_ok($node, "${name}_idx", 'after inserts, updates and deletions');
+}
+
 # The share of the ten nearest that is found, over 50 queries.
 sub recall
 {
-	my ($table, $where) = @_;
+	my ($table, $where, $dim) = @_;
 
+	$dim //= 12;
 	return $node->safe_psql('postgres', qq(
-		CREATE TEMP TABLE q AS SELECT clustered(i, 12)::vector AS v FROM generate_series(2000001, 2000050) i;
+		CREATE TEMP TABLE q AS SELECT clustered(i, $dim)::vector AS v FROM generate_series(2000001, 2000050) i;
 		SET enable_indexscan = off;
 		CREATE TEMP TABLE tenth AS SELECT v, (SELECT max(d)
 			FROM (SELECT t.v <-> q.v AS d FROM $table t WHERE $where ORDER BY 1 LIMIT 10) s) AS worst FROM q;
 		RESET enable_indexscan;
 		SET enable_seqscan = off;
+		SET ivfflat.probes = 10;
 		SELECT sum(good) / (10.0 * count(*)) FROM tenth q, LATERAL (
 			SELECT count(*) FILTER (WHERE d <= q.worst) AS good
 			FROM (SELECT t.v <-> q.v AS d FROM $table t WHERE $where ORDER BY t.v <-> q.v LIMIT 10) s) a));
@@ -183,5 +218,20 @@ $node->safe_psql('postgres', q(
 ));
 AnnTest->index_ok($node, 'copies_idx', 'when most equal values were deleted');
 AnnTest->complete_ok($node, 'copies', 'v', '<->', 'when most equal values were deleted');
+
+#
+# Lists
+#
+lists_ok('coded', 32, 8);
+lists_ok('whole', 8, 5);
+AnnTest->complete_ok($node, 'whole', 'v', '<->', 'after inserts, updates and deletions');
+
+$recall = recall('coded', 'true', 32);
+$size = size('coded_idx');
+$node->safe_psql('postgres', 'REINDEX INDEX coded_idx');
+$fresh = recall('coded', 'true', 32);
+$fresh_size = size('coded_idx');
+cmp_ok($recall, '>=', $fresh - 0.02, "recall $recall of lists that changed, $fresh after REINDEX");
+cmp_ok($size, '<=', 3 * $fresh_size, "size $size of lists that changed, $fresh_size after REINDEX");
 
 done_testing();

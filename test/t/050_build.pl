@@ -34,22 +34,25 @@ $node->safe_psql('postgres', q(
 	INSERT INTO items SELECT i, clustered(i % 2900, 12) FROM generate_series(1, 3000) i;
 ));
 my %seeds = (first => 1, second => 1, other => 2);
-foreach my $name (qw(first second other))
+foreach my $method (qw(hnsw ivfflat))
 {
-	$node->safe_psql('postgres', qq(
-		SET ann.seed = $seeds{$name};
+	foreach my $name (qw(first second other))
+	{
+		$node->safe_psql('postgres', qq(
+			SET ann.seed = $seeds{$name};
+			SET max_parallel_maintenance_workers = 0;
+			CREATE INDEX $name ON items USING $method (v vector_l2_ops)));
+		AnnTest->index_ok($node, $name, 'when built');
+	}
+	is(pages('second'), pages('first'), "$method: the same seed makes the same pages");
+	isnt(pages('other'), pages('first'), "$method: another seed makes others");
+	$node->safe_psql('postgres', q(
+		SET ann.seed = 1;
 		SET max_parallel_maintenance_workers = 0;
-		CREATE INDEX $name ON items USING hnsw (v vector_l2_ops)));
-	AnnTest->index_ok($node, $name, 'when built');
+		REINDEX INDEX other));
+	is(pages('other'), pages('first'), "$method: and the first makes the first again");
+	$node->safe_psql('postgres', 'DROP INDEX first, second, other');
 }
-is(pages('second'), pages('first'), 'the same seed makes the same pages');
-isnt(pages('other'), pages('first'), 'another seed makes others');
-$node->safe_psql('postgres', q(
-	SET ann.seed = 1;
-	SET max_parallel_maintenance_workers = 0;
-	REINDEX INDEX other));
-is(pages('other'), pages('first'), 'and the first makes the first again');
-$node->safe_psql('postgres', 'DROP INDEX first, second, other');
 
 #
 # Workers
@@ -77,6 +80,11 @@ sub build_ok
 build_ok("$workers CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops)",
 	qr/using 2 parallel workers/, 'by workers');
 build_ok("$workers REINDEX INDEX CONCURRENTLY items_idx", qr/using 2 parallel workers/, 'by workers, concurrently');
+$node->safe_psql('postgres', 'DROP INDEX items_idx');
+build_ok("$workers CREATE INDEX items_idx ON items USING ivfflat (v vector_l2_ops)",
+	qr/using 2 parallel workers/, 'of lists by workers');
+build_ok("$workers REINDEX INDEX CONCURRENTLY items_idx", qr/using 2 parallel workers/,
+	'of lists by workers, concurrently');
 $node->safe_psql('postgres', 'DROP INDEX items_idx');
 # A table's own number of workers is not subject to the memory there is for each.
 build_ok("$workers ALTER TABLE items SET (parallel_workers = 2);
@@ -140,10 +148,39 @@ foreach my $parallel (0, 2)
 		'0', "nor workers: $how");
 }
 
+# More rows than memory: lists are written several times
+foreach my $parallel (0, 2)
+{
+	foreach my $quantizer (qw(none rabitq))
+	{
+		$node->safe_psql('postgres', qq(
+			SET maintenance_work_mem = '1MB';
+			SET min_parallel_table_scan_size = 0;
+			SET max_parallel_maintenance_workers = $parallel;
+			ALTER TABLE large SET (parallel_workers = $parallel);
+			CREATE INDEX large_idx ON large USING ivfflat (v vector_l2_ops) WITH (lists = 30, quantizer = $quantizer)));
+		AnnTest->index_ok($node, 'large_idx', "built in little memory, $parallel workers, $quantizer");
+		is($node->safe_psql('postgres', q(
+			SET enable_seqscan = off;
+			SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM large ORDER BY v <-> clustered(1, 12)::vector) s)),
+			'20000|20000', "it has all rows, $parallel workers, $quantizer");
+		$node->safe_psql('postgres', 'DROP INDEX large_idx');
+	}
+}
+$node->safe_psql('postgres', 'ALTER TABLE large RESET (parallel_workers)');
+
 my ($status, $out, $err) = $node->psql('postgres', q(
 	SET statement_timeout = 500;
 	CREATE INDEX large_idx ON large USING hnsw (v vector_l2_ops) WITH (m = 32, ef_construction = 400)));
 like($err, qr/canceling statement due to statement timeout/, 'a build obeys statement_timeout');
+foreach my $lists (500, 20000)
+{
+	($status, $out, $err) = $node->psql('postgres', qq(
+		SET maintenance_work_mem = '1GB';
+		SET statement_timeout = 60;
+		CREATE INDEX large_idx ON large USING ivfflat (v vector_l2_ops) WITH (lists = $lists, quantizer = rabitq)));
+	like($err, qr/canceling statement due to statement timeout/, "so does one of $lists lists");
+}
 # while it inserts into pages, too
 ($status, $out, $err) = $node->psql('postgres', q(
 	SET maintenance_work_mem = '1MB';

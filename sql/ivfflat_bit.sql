@@ -1,0 +1,14 @@
+--
+-- ivfflat on bit: each operator class, exhaustively.
+--
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set life :abs_srcdir '/sql/opclass.psql'
+\set method ivfflat
+\set effort ivfflat.probes
+\set type 'bit(32)'
+\set zero '0::bit(32)'
+\set value 'hashint4(i)::bit(32)'
+
+\set class bit_hamming_ops
+\set op '<~>'
+\i :life

@@ -1,0 +1,192 @@
+/*
+ * ivfflat.c
+ *	  The access method ivfflat: handler, options, settings, cost.
+ */
+#include "postgres.h"
+
+#include "access/reloptions.h"
+#include "commands/progress.h"
+#include "commands/vacuum.h"
+#include "nodes/pathnodes.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "ivfflat/ivfflat.h"
+
+int			ivfflat_probes;
+int			ivfflat_iterative_scan;
+int			ivfflat_max_probes;
+
+static relopt_kind ivfflat_relopt_kind;
+
+typedef enum Quantizer
+{
+	QUANTIZER_AUTO,
+	QUANTIZER_NONE,
+	QUANTIZER_RABITQ
+} Quantizer;
+
+typedef struct IvfOptions
+{
+	int32		vl_len_;		/* varlena header (do not touch directly!) */
+	int			lists;			/* 0: as many as seem right */
+	Quantizer	quantizer;
+} IvfOptions;
+
+/* Codes of more dimensions than this have one bit for each, others two. */
+#define MAX_DIM_OF_TWO_BITS 384
+
+#define MAX_PROBES 32768
+
+static const struct config_enum_entry iterative_scan_options[] = {
+	{"off", IVF_ITERATIVE_SCAN_OFF, false},
+	{"relaxed_order", IVF_ITERATIVE_SCAN_RELAXED, false},
+	{"strict_order", IVF_ITERATIVE_SCAN_STRICT, false},
+	{NULL, 0, false}
+};
+
+static relopt_enum_elt_def quantizers[] = {
+	{"rabitq", QUANTIZER_RABITQ},
+	{"none", QUANTIZER_NONE},
+	{NULL}
+};
+
+/* A value that is hardly longer than its code is kept whole, and is exact. */
+static Quantizer
+choose_quantizer(const AnnSpace *space, int bits)
+{
+	Size		whole = offsetof(IvfRowData, data) + space->code_size;
+	Size		coded = offsetof(IvfRowData, data) + offsetof(IvfCodeData, levels) +
+		AnnRabitqCodeSize(space->rotated_dim, bits);
+
+	return whole < 2 * coded ? QUANTIZER_NONE : QUANTIZER_RABITQ;
+}
+
+int
+IvfGetOptions(Relation rel, AnnSpace *space)
+{
+	IvfOptions *options = (IvfOptions *) rel->rd_options;
+	Quantizer	quantizer = options ? options->quantizer : QUANTIZER_AUTO;
+	int			bits = space->dim <= MAX_DIM_OF_TWO_BITS ? 2 : 1;
+
+	/* Centres have their codes in any case. */
+	if (space->dim > ANN_MAX_QUANTIZED_DIM)
+		AnnSpaceSetBits(space, rel, bits, 0);
+
+	if (quantizer == QUANTIZER_AUTO)
+		quantizer = choose_quantizer(space, bits);
+	AnnSpaceSetBits(space, rel, quantizer == QUANTIZER_NONE ? 0 : bits, 0);
+	return options ? options->lists : 0;
+}
+
+static bytea *
+ivfflatoptions(Datum reloptions, bool validate)
+{
+	static const relopt_parse_elt elements[] = {
+		{"lists", RELOPT_TYPE_INT, offsetof(IvfOptions, lists)},
+		{"quantizer", RELOPT_TYPE_ENUM, offsetof(IvfOptions, quantizer)},
+	};
+
+	return build_reloptions(reloptions, validate, ivfflat_relopt_kind, sizeof(IvfOptions),
+							elements, lengthof(elements));
+}
+
+static char *
+ivfflatbuildphasename(int64 phase)
+{
+	switch (phase)
+	{
+		case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
+			return "initializing";
+		case PROGRESS_IVF_KMEANS:
+			return "performing k-means";
+		case PROGRESS_IVF_ASSIGN:
+			return "assigning tuples";
+		case PROGRESS_IVF_LOAD:
+			return "loading tuples";
+		default:
+			return NULL;
+	}
+}
+
+/* A search looks at all centres, and at the rows of so many lists. */
+static void
+ivfflatcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
+					Cost *startup, Cost *total, Selectivity *selectivity,
+					double *correlation, double *pages)
+{
+	Relation	rel = index_open(path->indexinfo->indexoid, NoLock);
+	double		tuples = Max(path->indexinfo->tuples, 1);
+	IvfIndex	index;
+	IvfMetaPageData meta;
+	double		lists;
+	AnnCost		cost;
+
+	IvfOpen(&index, rel);
+	IvfReadMeta(&index, &meta);
+	index_close(rel, NoLock);
+
+	lists = Max(meta.lists, 1);
+	cost.first = lists + tuples * Min(ivfflat_probes / lists, 1);
+	cost.further = 1;
+	AnnCostEstimate(root, path, loop_count, &cost, startup, total, selectivity, correlation, pages);
+}
+
+ANN_FUNCTION(ann_ivfflat_handler)
+{
+	IndexAmRoutine *routine = AnnHandlerRoutine();
+
+	routine->ambuild = ivfflatbuild;
+	routine->ambuildempty = ivfflatbuildempty;
+	routine->aminsert = ivfflatinsert;
+	routine->ambulkdelete = ivfflatbulkdelete;
+	routine->amvacuumcleanup = ivfflatvacuumcleanup;
+	routine->amcostestimate = ivfflatcostestimate;
+	routine->amoptions = ivfflatoptions;
+	routine->ambuildphasename = ivfflatbuildphasename;
+
+	/* It reads the table, and may evaluate expressions. */
+	routine->amparallelvacuumoptions = VACUUM_OPTION_NO_PARALLEL;
+
+	PG_RETURN_POINTER(routine);
+}
+
+static const AnnMethod ivfflat_method = {
+	.build = ivfflatbuild,
+	.scan = &ivf_scan_methods,
+	.parallel = &ivf_build_methods,
+	.check = IvfCheckIndex
+};
+
+void
+IvfInit(void)
+{
+	AnnRegisterMethod(&ivfflat_method);
+
+	ivfflat_relopt_kind = add_reloption_kind();
+	add_int_reloption(ivfflat_relopt_kind, "lists", "Number of lists",
+					  0, 1, IVF_MAX_LISTS, AccessExclusiveLock);
+	add_enum_reloption(ivfflat_relopt_kind, "quantizer", "How lists hold vectors",
+					   quantizers, QUANTIZER_AUTO,
+					   "Valid values are \"rabitq\" and \"none\".", AccessExclusiveLock);
+
+	DefineCustomIntVariable("ivfflat.probes",
+							"Number of lists a search looks into.",
+							"More finds better neighbours, in more time.",
+							&ivfflat_probes, 1, 1, MAX_PROBES, PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("ivfflat.iterative_scan",
+							 "How a search goes on when more rows are wanted than its lists have.",
+							 "Rows come in order of distance (strict_order), almost in order but sooner (relaxed_order), or the whole index is read at once (off).",
+							 &ivfflat_iterative_scan, IVF_ITERATIVE_SCAN_OFF, iterative_scan_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("ivfflat.max_probes",
+							"Number of lists a search looks into before it reads the whole index.",
+							NULL,
+							&ivfflat_max_probes, MAX_PROBES, 1, MAX_PROBES, PGC_USERSET, 0,
+							NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("ivfflat");
+}

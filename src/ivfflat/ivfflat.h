@@ -1,0 +1,304 @@
+/*
+ * ivfflat.h
+ *	  An open ivfflat index, and what its verbs share.
+ */
+#ifndef IVFFLAT_H
+#define IVFFLAT_H
+
+#include "access/genam.h"
+#include "nodes/execnodes.h"
+
+#include "am/am.h"
+#include "am/am_edit.h"
+#include "am/am_visited.h"
+#include "ivfflat/ivfflat_page.h"
+#include "space/space.h"
+
+/* The fewest rows a list is meant to have. */
+#define IVF_MIN_ROWS_PER_LIST 64
+
+typedef struct IvfIndex
+{
+	Relation	rel;
+	AnnSpace	space;			/* of rows, as long as they are whole */
+
+	/* From the metapage, where they were frozen when the index was built. */
+	int			bits;
+	int			centre_bits;
+	uint32		rows_per_list;
+
+	/* What follows from these. */
+	Size		centre_size;
+	Size		row_size;
+	int			centres_per_page;
+	int			rows_per_page;
+
+	/* The number of blocks when last looked; there may be more. */
+	BlockNumber nblocks;
+
+	/* A list page that had room. */
+	BlockNumber target;
+
+	/* Nothing is logged while the index is built. */
+	bool		building;
+
+	/* For decoding: two rotated vectors. */
+	float	   *scratch;
+} IvfIndex;
+
+/* A value in rotated space, prepared to be compared with centres. */
+typedef struct IvfPoint
+{
+	const float *x;
+	double		norm2;
+	AnnRabitqQuery *prepared;
+} IvfPoint;
+
+/* A list, as its centre says, seen from a point. */
+typedef struct IvfList
+{
+	double		score;			/* less is better */
+	double		base;			/* squared distance of the centre */
+	uint32		number;
+	uint32		rows;			/* beyond the first segment's */
+	uint32		limit;
+	ItemPointerData first;
+	BlockNumber blkno;			/* where the centre is */
+	OffsetNumber offset;
+} IvfList;
+
+/* What a point looks for. */
+typedef enum IvfPurpose
+{
+	IVF_SEARCH,					/* lists with rows near to it */
+	IVF_ASSIGN					/* the list it belongs to */
+} IvfPurpose;
+
+#define HEAP_PREFIX ivf_list
+#define HEAP_ELEMENT IvfList
+#define HEAP_BEFORE(a, b) ((a)->score < (b)->score)
+#include "am/am_heap.h"
+
+/*
+ * The lists of an index, nearest first, each once; those that have come in place
+ * of others meanwhile are among them.
+ */
+typedef struct IvfQueue
+{
+	IvfIndex   *index;
+	const IvfPoint *point;		/* NULL: in any order */
+	ivf_list_heap lists;		/* not visited yet */
+	AnnVisited	visited;		/* numbers of those that were */
+	uint32		changes;		/* when the centres were read */
+} IvfQueue;
+
+/* What ivfflat.iterative_scan says. */
+typedef enum IvfIterativeScan
+{
+	IVF_ITERATIVE_SCAN_OFF,
+	IVF_ITERATIVE_SCAN_RELAXED,
+	IVF_ITERATIVE_SCAN_STRICT
+} IvfIterativeScan;
+
+/* Phases of a build; PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE is 1. */
+#define PROGRESS_IVF_KMEANS 2
+#define PROGRESS_IVF_ASSIGN 3
+#define PROGRESS_IVF_LOAD 4
+
+/* Settings; see ivfflat.c. */
+extern int	ivfflat_probes;
+extern int	ivfflat_iterative_scan;
+extern int	ivfflat_max_probes;
+
+static inline bool
+IvfSpherical(const IvfIndex *index)
+{
+	return index->space.metric->form != ANN_FORM_L2;
+}
+
+/* ivfflat.c */
+
+/* Called from _PG_init. */
+extern void IvfInit(void);
+
+/*
+ * The number of lists that CREATE INDEX asked for, or 0; and the number of bits,
+ * for which the space is made ready.
+ */
+extern int	IvfGetOptions(Relation rel, AnnSpace *space);
+
+/* ivfflat_page.c */
+
+/* Opens an index that has a metapage; keeps no lock. */
+extern void IvfOpen(IvfIndex *index, Relation rel);
+
+/* Remembers for the next IvfOpen where there was room. */
+extern void IvfRememberTarget(const IvfIndex *index);
+
+/* The same of an index that is about to be built; what is cached is forgotten. */
+extern void IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space);
+
+/* Writes metapage and centres of a new index.  Lists are numbered from 0. */
+extern void IvfCreate(const IvfIndex *index, ForkNumber fork, const char *centres, int n);
+
+/* Reads the metapage. */
+extern void IvfReadMeta(const IvfIndex *index, IvfMetaPageData *meta);
+
+/* The change lock; README.md section 6. */
+extern void IvfLockChanges(const IvfIndex *index, LOCKMODE mode);
+extern bool IvfTryLockChanges(const IvfIndex *index);
+extern void IvfUnlockChanges(const IvfIndex *index, LOCKMODE mode);
+
+/* A centre of a locked page; NULL if there is none, an error if it is cut off. */
+extern IvfCentre IvfGetCentre(const IvfIndex *index, Buffer buf, OffsetNumber offset);
+
+/* A segment of a locked page; the same. */
+extern IvfSegment IvfGetSegment(const IvfIndex *index, Buffer buf, OffsetNumber offset, int *capacity);
+
+/* An item, that was looked at before, of the page of an Edit. */
+extern void *IvfEditItem(AnnEdit *edit, Buffer buf, OffsetNumber offset);
+
+/* Adds an item to the page of an Edit, which may never have been written. */
+extern OffsetNumber IvfAddItem(const IvfIndex *index, AnnEdit *edit, Buffer buf, uint16 kind,
+							   void *item, Size size);
+
+/* Removes an item from the page of an Edit; others keep their places. */
+extern void IvfDeleteItem(AnnEdit *edit, Buffer buf, OffsetNumber offset);
+
+/*
+ * Reads and locks the page of a segment; false, and no lock, if it is not one of
+ * that list, which then no longer exists.
+ */
+extern bool IvfReadSegment(IvfIndex *index, const ItemPointerData *at, uint32 list, int lockmode,
+						   Buffer *buf, IvfSegment *segment, int *capacity);
+
+/* A walk along the segments of a list. */
+typedef struct IvfWalk
+{
+	IvfIndex   *index;
+	uint32		list;
+	bool		stable;			/* the change lock is held */
+	uint64		count;			/* segments so far */
+
+	/* The segment, and the next one's place. */
+	ItemPointerData at;
+	Buffer		buf;
+	IvfSegment	segment;
+	int			capacity;
+	ItemPointerData next;
+
+	/* The list was replaced meanwhile. */
+	bool		gone;
+} IvfWalk;
+
+extern void IvfWalkBegin(IvfWalk *walk, IvfIndex *index, uint32 list, ItemPointerData first,
+						 bool stable);
+
+/*
+ * Reads and locks the next segment, for the caller to let go of; false at the end,
+ * or if the list is gone.
+ */
+extern bool IvfWalkNext(IvfWalk *walk, int lockmode);
+
+/*
+ * Writes rows to new segments, in front of *first, which becomes the first of
+ * these.  It has room for as many again, as far as a page goes; in a list that is
+ * being built it has none.
+ */
+extern void IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n,
+						 ItemPointerData *first);
+
+/* ivfflat_centre.c */
+
+/* A point of a value, or of a rotated vector; in the current memory context. */
+extern void IvfPointOfValue(const IvfIndex *index, const AnnQuery *value, IvfPoint *point);
+extern void IvfPointOfVector(const IvfIndex *index, const float *x, IvfPoint *point);
+
+/* The centre that comes nearest to a rotated vector. */
+extern void IvfMakeCentre(const IvfIndex *index, uint32 list, const float *x, IvfCentre centre);
+
+/* The rotated vector it is. */
+extern void IvfDecodeCentre(const IvfIndex *index, const IvfCentreData *centre, float *x);
+
+/*
+ * What makes a score of the dot product with a centre: offset + factor * dot.
+ * It lacks what is the same for all centres.
+ */
+typedef struct IvfTerms
+{
+	float		offset;
+	float		factor;
+} IvfTerms;
+
+extern IvfTerms IvfScoreTerms(const IvfIndex *index, IvfPurpose purpose, const IvfCentreData *centre);
+
+/* Looks at n centres from a point: scores and bases. */
+extern void IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
+					   const IvfCentreData *const *centres, int n, IvfList *lists);
+
+/*
+ * Finds the list a point belongs to, and copies its centre.
+ */
+extern void IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre);
+
+/* Begins to visit lists. */
+extern void IvfQueueInit(IvfQueue *queue, IvfIndex *index, const IvfPoint *point);
+
+/* The next list; false if there is none that has not been visited. */
+extern bool IvfQueueNext(IvfQueue *queue, IvfList *list);
+
+/* Reads the centres again, for a list turned out to have been replaced. */
+extern void IvfQueueRefresh(IvfQueue *queue);
+
+/* ivfflat_row.c */
+
+/*
+ * Makes a row of a list: of a point, and where rows are whole, of its value.
+ */
+extern void IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint *point,
+						 const void *value, const ItemPointerData *tid, IvfRow row);
+
+/* The rotated vector that a row stands for, more or less. */
+extern void IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, float *x);
+
+/* Is this, as found on disk, a row? */
+extern bool IvfRowValid(const IvfIndex *index, IvfRow row);
+
+/* ivfflat_change.c */
+
+/*
+ * Replaces nfrom lists, one or two, by nto: by none, if they have no rows, by one
+ * or by two.  The change lock is held.  False, having changed nothing, if that
+ * cannot be done.
+ */
+extern bool IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, int nto);
+
+/* How many rows a list is meant to have. */
+extern uint32 IvfRowsPerList(const IvfIndex *index);
+
+/* Is a list of so many rows too long? */
+extern bool IvfTooLong(uint32 rows_per_list, const IvfList *list, uint32 rows);
+
+/* ivfflat_take.c */
+
+/*
+ * Removes from other lists the rows that a split took, if it was interrupted
+ * before it had done so.  The change lock is held.
+ */
+extern void IvfFinishTaking(IvfIndex *index);
+
+/* Callbacks; ivfflat_build.c, _insert.c, _scan.c, _vacuum.c, _check.c */
+extern const AnnScanMethods ivf_scan_methods;
+extern const AnnBuildMethods ivf_build_methods;
+
+extern IndexBuildResult *ivfflatbuild(Relation heap, Relation rel, IndexInfo *info);
+extern void ivfflatbuildempty(Relation rel);
+extern bool ivfflatinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
+						  IndexUniqueCheck unique, bool unchanged, IndexInfo *info);
+extern IndexBulkDeleteResult *ivfflatbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+												IndexBulkDeleteCallback callback, void *arg);
+extern IndexBulkDeleteResult *ivfflatvacuumcleanup(IndexVacuumInfo *info,
+												   IndexBulkDeleteResult *stats);
+extern void IvfCheckIndex(Relation rel, AnnCheck *check);
+
+#endif							/* IVFFLAT_H */

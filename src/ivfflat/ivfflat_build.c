@@ -1,0 +1,494 @@
+/*
+ * ivfflat_build.c
+ *	  Building an index: README.md section 9.
+ *
+ * The phases, as PostgreSQL's progress view shows them: performing k-means,
+ * assigning tuples, loading tuples.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "commands/progress.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lwlock.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "am/am_sample.h"
+#include "ivfflat/ivfflat.h"
+#include "space/kmeans.h"
+
+/* Rows of the sample for each list. */
+#define SAMPLE_PER_LIST 50
+
+/* A row that was assigned to a list. */
+typedef struct Entry
+{
+	uint32		list;
+	IvfRowData	row;
+} Entry;
+
+/* Of each list, what was written so far. */
+typedef struct Written
+{
+	ItemPointerData first;
+	uint32		rows;
+	uint32		last;			/* of these, in the first segment */
+} Written;
+
+/*
+ * What the participants share.  Behind it are, at offsets, the centres, what was
+ * written, room for the order of entries, and the entries.
+ */
+typedef struct IvfMemory
+{
+	uint32		lists;
+	uint64		capacity;		/* of entries */
+	Size		written;
+	Size		order;
+	Size		entries;
+	Size		entry_size;
+
+	/* Held shared to add entries, exclusively to write them out. */
+	LWLock		lock;
+	pg_atomic_uint64 count;		/* may go beyond the capacity */
+} IvfMemory;
+
+#define MEMORY_CENTRES MAXALIGN(sizeof(IvfMemory))
+
+/* A participant's state. */
+typedef struct IvfBuildState
+{
+	IvfIndex	index;
+	const IvfCentreData **centres;
+	/* Of each centre: its code, and what makes a score of a dot product of it. */
+	const uint8 **levels;
+	IvfTerms   *terms;
+	float	   *dots;
+} IvfBuildState;
+
+/* A build as the leader knows it: with the centres that it has found. */
+typedef struct IvfBuild
+{
+	AnnBuild	base;
+	const char *centres;
+	int			lists;
+} IvfBuild;
+
+static inline Entry *
+get_entry(IvfMemory *memory, uint64 i)
+{
+	return (Entry *) ((char *) memory + memory->entries + memory->entry_size * i);
+}
+
+static inline Written *
+get_written(IvfMemory *memory)
+{
+	return (Written *) ((char *) memory + memory->written);
+}
+
+static inline const IvfCentreData *
+get_centre(const IvfIndex *index, const char *centres, uint32 i)
+{
+	return (const IvfCentreData *) (centres + index->centre_size * i);
+}
+
+static Size
+entry_size(const IvfIndex *index)
+{
+	return MAXALIGN(offsetof(Entry, row) + index->row_size);
+}
+
+/* Memory for lists and so many entries. */
+static Size
+memory_size(const IvfIndex *index, int lists, double entries)
+{
+	return MEMORY_CENTRES + (Size) lists * (index->centre_size + sizeof(Written)) + 2 * MAXIMUM_ALIGNOF +
+		(Size) (entries * (entry_size(index) + sizeof(uint32)));
+}
+
+/*
+ * Training
+ */
+
+typedef struct Sample
+{
+	const IvfIndex *index;
+	float	   *rows;
+} Sample;
+
+static bool
+take_sample(void *arg, int place, Datum value)
+{
+	Sample	   *sample = arg;
+	const AnnSpace *space = &sample->index->space;
+	AnnQuery	query;
+	IvfPoint	point;
+
+	if (!AnnQueryPrepare(&query, space, value, true))
+		return false;
+	IvfPointOfValue(sample->index, &query, &point);
+	memcpy(sample->rows + (Size) place * space->rotated_dim, point.x,
+		   sizeof(float) * space->rotated_dim);
+	return true;
+}
+
+static void
+pause_training(void)
+{
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+out_of_memory(Size needed)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("memory required is %zu MB, maintenance_work_mem is %d MB",
+					needed / (1024 * 1024) + 1, maintenance_work_mem / 1024)));
+}
+
+/*
+ * Finds centres for lists, palloc'd, and counts them.  Without rows there is one
+ * in the origin.  The sample takes half of the memory, centres and scratch may
+ * take what they need.
+ */
+static char *
+train(IvfIndex *index, Relation heap, IndexInfo *info, int lists, int *found)
+{
+	int			dim = index->space.rotated_dim;
+	Size		memory = (Size) maintenance_work_mem * 1024;
+	Size		size = (Size) lists * SAMPLE_PER_LIST;
+	Sample		sample = {.index = index};
+	AnnKmeans	problem = {.dim = dim,.spherical = IvfSpherical(index),.seed = ann_seed,.pause = pause_training};
+	float	   *means;
+	void	   *scratch;
+	char	   *centres;
+
+	size = Min(size, memory / 2 / (sizeof(float) * dim));
+	if (size < lists || memory_size(index, lists, 64) > memory)
+		out_of_memory(Max(memory_size(index, lists, 64), 2 * sizeof(float) * dim * (Size) lists));
+
+	sample.rows = palloc_extended(sizeof(float) * dim * size, MCXT_ALLOC_HUGE);
+	problem.rows = sample.rows;
+	problem.nrows = AnnSample(heap, index->rel, info, (int) size, ann_seed, take_sample, &sample);
+
+	means = palloc_extended(sizeof(float) * dim * (Size) lists, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	scratch = palloc_extended(AnnKmeansScratch(&problem, lists), MCXT_ALLOC_HUGE);
+	*found = Max(AnnKmeansRun(&problem, lists, means, scratch), 1);
+	pfree(scratch);
+	pfree(sample.rows);
+
+	centres = palloc_extended(index->centre_size * *found, MCXT_ALLOC_HUGE);
+	for (int i = 0; i < *found; i++)
+		IvfMakeCentre(index, i, means + (Size) i * dim, (IvfCentre) (centres + index->centre_size * i));
+	pfree(means);
+	return centres;
+}
+
+/*
+ * Writing lists
+ */
+
+/* Sorts the entries by list, in the order of their arrival; starts[lists + 1]. */
+static uint32 *
+sort_entries(IvfMemory *memory, uint64 count, uint32 *starts)
+{
+	uint32	   *order = (uint32 *) ((char *) memory + memory->order);
+
+	for (uint64 i = 0; i < count; i++)
+		starts[get_entry(memory, i)->list + 1]++;
+	for (uint32 i = 0; i < memory->lists; i++)
+		starts[i + 1] += starts[i];
+	for (uint64 i = 0; i < count; i++)
+		order[starts[get_entry(memory, i)->list]++] = (uint32) i;
+	for (uint32 i = memory->lists; i > 0; i--)
+		starts[i] = starts[i - 1];
+	starts[0] = 0;
+	return order;
+}
+
+/* Writes all entries to lists, and forgets them.  Nobody else is adding any. */
+static void
+write_entries(IvfIndex *index, IvfMemory *memory)
+{
+	uint64		count = Min(pg_atomic_read_u64(&memory->count), memory->capacity);
+	uint32	   *starts = palloc0(sizeof(uint32) * (memory->lists + 1));
+	uint32	   *order = sort_entries(memory, count, starts);
+	Written    *written = get_written(memory);
+
+	for (uint32 list = 0; list < memory->lists; list++)
+	{
+		uint32		n = starts[list + 1] - starts[list];
+		IvfRow	   *rows;
+
+		if (n == 0)
+			continue;
+		rows = palloc_extended(sizeof(IvfRow) * (Size) n, MCXT_ALLOC_HUGE);
+		for (uint32 i = 0; i < n; i++)
+			rows[i] = &get_entry(memory, order[starts[list] + i])->row;
+		IvfWriteRows(index, list, rows, n, &written[list].first);
+		written[list].rows += n;
+		written[list].last = (n - 1) % index->rows_per_page + 1;
+		pfree(rows);
+	}
+	pfree(starts);
+	pg_atomic_write_u64(&memory->count, 0);
+}
+
+/* Tells the centres where their lists are, and the metapage how long they are. */
+static void
+link_lists(IvfIndex *index, IvfMemory *memory)
+{
+	const Written *written = get_written(memory);
+	Buffer		meta_buf = AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
+	IvfMetaPageData *meta;
+	uint64		rows = 0;
+	BlockNumber blkno;
+	AnnEdit		meta_edit;
+
+	AnnEditBegin(&meta_edit, index->rel, true);
+	meta = AnnMetaContents(AnnEditPage(&meta_edit, meta_buf));
+	blkno = meta->first_centres;
+	while (blkno != InvalidBlockNumber)
+	{
+		Buffer		buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_EXCLUSIVE);
+		Page		page;
+		AnnEdit		edit;
+
+		AnnEditBegin(&edit, index->rel, true);
+		page = AnnEditPage(&edit, buf);
+		for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+		{
+			IvfCentre	centre = IvfEditItem(&edit, buf, offset);
+			const Written *list = &written[centre->list];
+
+			centre->first = list->first;
+			centre->rows = list->rows - list->last;
+			rows += list->rows;
+		}
+		blkno = AnnPageGetOpaque(page)->next;
+		AnnEditCommit(&edit);
+	}
+	meta->rows_per_list = rows / memory->lists;
+	AnnEditCommit(&meta_edit);
+}
+
+/*
+ * Callbacks of the build shell
+ */
+
+static void
+ivf_build_init(AnnBuild *build)
+{
+	static int	tranche = 0;
+	IvfMemory  *memory = build->area;
+	const IvfBuild *ours = (IvfBuild *) build;
+	int			lists = ours->lists;
+	IvfIndex	index;
+	Size		p = MEMORY_CENTRES;
+
+	if (tranche == 0)
+		tranche = LWLockNewTrancheId();
+	LWLockRegisterTranche(tranche, "IvfBuild");
+
+	IvfOpen(&index, build->index);
+	memory->lists = lists;
+	memcpy((char *) memory + p, ours->centres, index.centre_size * lists);
+	p = MAXALIGN(p + index.centre_size * lists);
+	memory->written = p;
+	for (int i = 0; i < lists; i++)
+	{
+		Written    *written = &get_written(memory)[i];
+
+		ItemPointerSetInvalid(&written->first);
+		written->rows = written->last = 0;
+	}
+
+	p = MAXALIGN(p + sizeof(Written) * lists);
+	memory->entry_size = entry_size(&index);
+	memory->capacity = (build->area_size - p - MAXIMUM_ALIGNOF) / (memory->entry_size + sizeof(uint32));
+	memory->capacity = Min(memory->capacity, PG_INT32_MAX);
+	memory->order = p;
+	memory->entries = MAXALIGN(p + sizeof(uint32) * memory->capacity);
+	LWLockInitialize(&memory->lock, tranche);
+	pg_atomic_init_u64(&memory->count, 0);
+}
+
+static void
+ivf_build_begin(AnnBuild *build)
+{
+	IvfBuildState *state = palloc(sizeof(IvfBuildState));
+	IvfMemory  *memory = build->area;
+
+	IvfOpen(&state->index, build->index);
+	state->index.building = true;
+	state->centres = palloc(sizeof(void *) * memory->lists);
+	state->levels = palloc(sizeof(uint8 *) * memory->lists);
+	state->terms = palloc(sizeof(IvfTerms) * memory->lists);
+	state->dots = palloc(sizeof(float) * memory->lists);
+	for (uint32 i = 0; i < memory->lists; i++)
+	{
+		const IvfCentreData *centre = get_centre(&state->index, (char *) memory + MEMORY_CENTRES, i);
+
+		state->centres[i] = centre;
+		state->levels[i] = centre->levels;
+		state->terms[i] = IvfScoreTerms(&state->index, IVF_ASSIGN, centre);
+		state->terms[i].factor *= centre->scale;
+	}
+	build->state = state;
+}
+
+/* The list a point belongs to. */
+static uint32
+find_list(IvfBuildState *state, int lists, const IvfPoint *point)
+{
+	uint32		best = 0;
+	float		best_score = INFINITY;
+
+	AnnRabitqDots(point->prepared, state->levels, lists, state->dots);
+	for (int i = 0; i < lists; i++)
+	{
+		float		score = state->terms[i].offset + state->terms[i].factor * state->dots[i];
+
+		if (score < best_score)
+		{
+			best_score = score;
+			best = i;
+		}
+	}
+	return best;
+}
+
+/* Where the next entry goes; NULL if memory is full.  The lock is held shared. */
+static Entry *
+add_entry(IvfMemory *memory)
+{
+	uint64		i = pg_atomic_fetch_add_u64(&memory->count, 1);
+
+	return i < memory->capacity ? get_entry(memory, i) : NULL;
+}
+
+static bool
+ivf_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
+{
+	IvfBuildState *state = build->state;
+	IvfMemory  *memory = build->area;
+	AnnQuery	query;
+	IvfPoint	point;
+	uint32		list;
+	Entry	   *entry;
+
+	if (!AnnQueryPrepare(&query, &state->index.space, value, false))
+		return false;
+	IvfPointOfValue(&state->index, &query, &point);
+	list = find_list(state, memory->lists, &point);
+
+	LWLockAcquire(&memory->lock, LW_SHARED);
+	while ((entry = add_entry(memory)) == NULL)
+	{
+		LWLockRelease(&memory->lock);
+		LWLockAcquire(&memory->lock, LW_EXCLUSIVE);
+		if (pg_atomic_read_u64(&memory->count) >= memory->capacity)
+			write_entries(&state->index, memory);
+		LWLockRelease(&memory->lock);
+		LWLockAcquire(&memory->lock, LW_SHARED);
+	}
+	entry->list = list;
+	IvfEncodeRow(&state->index, state->centres[list], &point, query.value, tid, &entry->row);
+	LWLockRelease(&memory->lock);
+	return true;
+}
+
+static void
+ivf_build_end(AnnBuild *build)
+{
+	IvfBuildState *state = build->state;
+
+	pfree(state->centres);
+	pfree(state->levels);
+	pfree(state->terms);
+	pfree(state->dots);
+	pfree(state);
+	build->state = NULL;
+}
+
+const AnnBuildMethods ivf_build_methods = {
+	.init = ivf_build_init,
+	.begin = ivf_build_begin,
+	.add = ivf_build_add,
+	.end = ivf_build_end
+};
+
+/* All rows are assigned. */
+static void
+finish(AnnBuild *build)
+{
+	IvfIndex	index;
+
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_LOAD);
+	IvfOpen(&index, build->index);
+	index.building = true;
+	write_entries(&index, build->area);
+	link_lists(&index, build->area);
+}
+
+/* Lists for a table, if nobody has said how many: as if it had grown. */
+static int
+choose_lists(double tuples)
+{
+	double		lists = Min(2 * sqrt(tuples), tuples / IVF_MIN_ROWS_PER_LIST);
+
+	return (int) Max(Min(lists, IVF_MAX_LISTS), 1);
+}
+
+IndexBuildResult *
+ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
+{
+	IvfBuild	build = {.base = {.heap = heap,.index = rel,.info = info}};
+	double		tuples = AnnBuildEstimateTuples(heap);
+	IvfIndex	index;
+	AnnSpace	space;
+	int			wanted;
+	int			lists;
+	IndexBuildResult *result;
+
+	AnnSpaceCreate(&space, rel);
+	wanted = IvfGetOptions(rel, &space);
+	lists = wanted > 0 ? wanted : choose_lists(tuples);
+	IvfPrepare(&index, rel, &space);
+
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_KMEANS);
+	build.centres = train(&index, heap, info, lists, &build.lists);
+	IvfCreate(&index, MAIN_FORKNUM, build.centres, build.lists);
+
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_ASSIGN);
+	result = AnnBuildRun(&build.base, tuples, memory_size(&index, build.lists, tuples * 1.2 + 1000), finish);
+	if (result->index_tuples < wanted)
+		ereport(NOTICE,
+				(errmsg("ivfflat index created with little data"),
+				 errdetail_plural("It has %d list, and will have more when the table has more rows.",
+								  "It has %d lists, and will have more when the table has more rows.",
+								  build.lists, build.lists)));
+	AnnEditLogBuild(rel, MAIN_FORKNUM);
+	return result;
+}
+
+void
+ivfflatbuildempty(Relation rel)
+{
+	IvfIndex	index;
+	AnnSpace	space;
+	char	   *centre;
+
+	AnnSpaceCreate(&space, rel);
+	IvfGetOptions(rel, &space);
+	IvfPrepare(&index, rel, &space);
+	centre = palloc(index.centre_size);
+	memset(index.scratch, 0, sizeof(float) * space.rotated_dim);
+	IvfMakeCentre(&index, 0, index.scratch, (IvfCentre) centre);
+	IvfCreate(&index, INIT_FORKNUM, centre, 1);
+	AnnEditLogBuild(rel, INIT_FORKNUM);
+}

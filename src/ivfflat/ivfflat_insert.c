@@ -1,0 +1,173 @@
+/*
+ * ivfflat_insert.c
+ *	  Adding a row to its list: README.md section 5.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "ivfflat/ivfflat.h"
+
+/* The fewest rows that a new segment has room for. */
+#define MIN_CAPACITY 16
+
+/*
+ * Adds a row to the first segment of a list, as it was found; false if that takes
+ * no more.  *count is how many rows it has.
+ */
+static bool
+append(IvfIndex *index, const IvfList *list, IvfRow row, int *count)
+{
+	Buffer		buf;
+	IvfSegment	segment;
+	int			capacity;
+	AnnEdit		edit;
+
+	*count = 0;
+	if (!ItemPointerIsValid(&list->first) ||
+		!IvfReadSegment(index, &list->first, list->number, BUFFER_LOCK_EXCLUSIVE,
+						&buf, &segment, &capacity))
+		return false;
+
+	*count = segment->count;
+	if (segment->count == capacity || (segment->flags & IVF_CLOSED))
+	{
+		UnlockReleaseBuffer(buf);
+		return false;
+	}
+
+	AnnEditBegin(&edit, index->rel, false);
+	segment = IvfEditItem(&edit, buf, ItemPointerGetOffsetNumber(&list->first));
+	memcpy(IvfSegmentRow(segment, index->row_size, segment->count++), row, index->row_size);
+	AnnEditCommit(&edit);
+	return true;
+}
+
+/*
+ * Puts a new segment, with one row, in front of a list.  buf is the page of the
+ * centre, of which it gives up the lock.
+ */
+static void
+prepend(IvfIndex *index, IvfList *list, Buffer buf, IvfRow row)
+{
+	int			capacity = Min(Max(list->rows / 2, MIN_CAPACITY), index->rows_per_page);
+	Size		size = IvfSegmentSize(index->row_size, capacity);
+	IvfSegment	segment = palloc0(size);
+	Buffer		other = AnnAllocate(index->rel, IVF_PAGE_LISTS, MAXALIGN(size) + sizeof(ItemIdData),
+									&index->target);
+	IvfCentre	centre;
+	OffsetNumber offset;
+	AnnEdit		edit;
+
+	segment->list = list->number;
+	segment->next = list->first;
+	segment->count = 1;
+	memcpy(IvfSegmentRow(segment, index->row_size, 0), row, index->row_size);
+
+	AnnEditBegin(&edit, index->rel, false);
+	offset = IvfAddItem(index, &edit, other, IVF_PAGE_LISTS, segment, size);
+	centre = IvfEditItem(&edit, buf, list->offset);
+	ItemPointerSet(&centre->first, BufferGetBlockNumber(other), offset);
+	centre->rows = list->rows;
+	AnnEditCommit(&edit);
+	pfree(segment);
+}
+
+/*
+ * Adds a row to a list; false if the list no longer exists.  Sets *grown if it
+ * has a new segment; then list->rows is how many are in the others.
+ */
+static bool
+add_row(IvfIndex *index, IvfList *list, IvfRow row, bool *grown)
+{
+	int			count;
+
+	*grown = false;
+	while (!append(index, list, row, &count))
+	{
+		Buffer		buf = AnnReadBuffer(index->rel, list->blkno, IVF_PAGE_CENTRES, NULL,
+										BUFFER_LOCK_EXCLUSIVE);
+		IvfCentre	centre = IvfGetCentre(index, buf, list->offset);
+
+		if (centre == NULL || centre->list != list->number)
+		{
+			UnlockReleaseBuffer(buf);
+			return false;
+		}
+
+		list->rows = centre->rows;
+		list->limit = centre->limit;
+		if (ItemPointerEquals(&centre->first, &list->first))
+		{
+			list->rows += count;
+			prepend(index, list, buf, row);
+			*grown = true;
+			return true;
+		}
+
+		list->first = centre->first;
+		UnlockReleaseBuffer(buf);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}
+
+/* Splits a list if it is too long and nobody is changing lists. */
+static void
+split_if_too_long(IvfIndex *index, Relation heap, const IvfList *list)
+{
+	if (!IvfTooLong(IvfRowsPerList(index), list, list->rows + 1) || !IvfTryLockChanges(index))
+		return;
+	IvfChangeLists(index, heap, list, 1, 2);
+	IvfUnlockChanges(index, ExclusiveLock);
+}
+
+static void
+insert(IvfIndex *index, Relation heap, const AnnQuery *value, const ItemPointerData *tid)
+{
+	IvfCentre	centre = palloc(index->centre_size);
+	IvfRow		row = palloc0(index->row_size);
+	IvfPoint	point;
+	IvfList		list;
+	bool		grown;
+
+	IvfPointOfValue(index, value, &point);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		IvfFindList(index, &point, &list, centre);
+		IvfEncodeRow(index, centre, &point, value->value, tid, row);
+	} while (!add_row(index, &list, row, &grown));
+
+	if (grown)
+		split_if_too_long(index, heap, &list);
+}
+
+bool
+ivfflatinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
+			  IndexUniqueCheck unique, bool unchanged, IndexInfo *info)
+{
+	MemoryContext context;
+	MemoryContext oldcontext;
+	IvfIndex	index;
+	AnnQuery	value;
+
+	if (isnull[0])
+		return false;
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "ivfflat insert", ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+
+	IvfOpen(&index, rel);
+	if (AnnQueryPrepare(&value, &index.space, values[0], false))
+	{
+		insert(&index, heap, &value, tid);
+		IvfRememberTarget(&index);
+	}
+
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+	return false;
+}

@@ -1,0 +1,73 @@
+/*
+ * ivfflat_row.c
+ *	  Rows of lists: their codes.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "ivfflat/ivfflat.h"
+#include "kernels/kernels.h"
+#include "space/rotate.h"
+
+void
+IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint *point,
+			 const void *value, const ItemPointerData *tid, IvfRow row)
+{
+	int			dim = index->space.rotated_dim;
+	float	   *residual = index->scratch;
+	float	   *c = index->scratch + dim;
+	IvfCode		code = IvfRowCode(row);
+	AnnRabitqFactors factors;
+
+	row->tid = *tid;
+	row->error = 0;
+	if (index->bits == 0)
+	{
+		memcpy(row->data, value, index->space.code_size);
+		return;
+	}
+
+	IvfDecodeCentre(index, centre, c);
+	for (int i = 0; i < dim; i++)
+		residual[i] = point->x[i] - c[i];
+	AnnRabitqEncode(dim, index->bits, residual, c, code->levels, &factors);
+	row->error = IvfPackError(factors.error);
+	code->scale = factors.scale;
+	code->add = factors.add;
+	if (index->space.metric->form == ANN_FORM_IP)
+		code->add -= point->norm2;
+}
+
+void
+IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, float *x)
+{
+	int			dim = index->space.rotated_dim;
+	float	   *residual = index->scratch;
+
+	if (index->bits == 0)
+	{
+		float	   *elements = palloc(sizeof(float) * index->space.dim);
+
+		index->space.metric->floats(index->space.dim, row->data, elements);
+		AnnRotate(index->space.dim, ANN_ROTATION_SEED, elements, x);
+		pfree(elements);
+		return;
+	}
+
+	AnnRabitqDecode(dim, index->bits, IvfRowCode(row)->levels, IvfRowCode(row)->scale, residual);
+	IvfDecodeCentre(index, centre, x);
+	for (int i = 0; i < dim; i++)
+		x[i] += residual[i];
+}
+
+bool
+IvfRowValid(const IvfIndex *index, IvfRow row)
+{
+	IvfCode		code = IvfRowCode(row);
+
+	if (index->bits == 0)
+		return AnnSpaceValid(&index->space, row->data, index->space.code_size);
+	return isfinite(code->add) && isfinite(code->scale) && code->scale >= 0 &&
+		isfinite(IvfUnpackError(row->error)) && IvfUnpackError(row->error) >= 0;
+}

@@ -1,0 +1,217 @@
+/*
+ * ivfflat_scan.c
+ *	  What ivfflat brings to a scan: README.md section 4.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
+
+#include "ivfflat/ivfflat.h"
+
+/* Half the width of the interval a true distance is in, in standard deviations. */
+#define DEVIATIONS 2.6
+
+typedef struct IvfScanState
+{
+	IvfIndex	index;
+	IvfPoint	point;
+	IvfQueue	queue;
+	int			probes;			/* lists that may still be looked into */
+} IvfScanState;
+
+/* How estimates for the rows of one list are made. */
+typedef struct Estimator
+{
+	double		base;			/* added to each */
+	double		factor;			/* from squares to the unit of the metric */
+	double		error;			/* per unit of the row's error */
+	double		rounding;		/* per unit of the row's scale */
+} Estimator;
+
+static void
+ivf_scan_open(AnnScan *scan)
+{
+	IvfIndex	index;
+
+	IvfOpen(&index, scan->index);
+	scan->space = index.space;
+}
+
+static void
+ivf_scan_begin(AnnScan *scan)
+{
+	IvfScanState *state = palloc(sizeof(IvfScanState));
+
+	scan->state = state;
+	IvfOpen(&state->index, scan->index);
+	IvfPointOfValue(&state->index, &scan->query, &state->point);
+	IvfQueueInit(&state->queue, &state->index, &state->point);
+	state->probes = ivfflat_iterative_scan == IVF_ITERATIVE_SCAN_OFF ?
+		ivfflat_probes : Max(ivfflat_probes, ivfflat_max_probes);
+}
+
+/*
+ * What errs is the code, in proportion to the distance of the query from the
+ * centre, and the rounding of the query, in proportion to the length of what the
+ * code stands for.
+ */
+static Estimator
+make_estimator(const AnnScan *scan, const IvfIndex *index, const IvfList *list)
+{
+	const AnnRabitqQuery *prepared = scan->query.prepared;
+	AnnForm		form = scan->space.metric->form;
+	double		levels = (1 << index->bits) - 1;
+	double		length = sqrt(index->space.rotated_dim * levels * (levels + 2) / 12);
+	Estimator	estimator;
+
+	/* Rows of inner products have left out their own square. */
+	estimator.base = list->base - (form == ANN_FORM_IP ? scan->query.norm2 : 0);
+	estimator.factor = form == ANN_FORM_L2 ? 1 : 0.5;
+	estimator.error = 2 * DEVIATIONS * sqrt(list->base) * estimator.factor;
+	estimator.rounding = 2 * DEVIATIONS * prepared->step / sqrt(12) * length * estimator.factor;
+	return estimator;
+}
+
+/* Adds the rows of a segment by their codes. */
+static void
+add_codes(AnnScan *scan, const IvfIndex *index, const IvfList *list, IvfSegment segment)
+{
+	Estimator	estimator = make_estimator(scan, index, list);
+
+	for (int first = 0; first < segment->count; first += ANN_BATCH)
+	{
+		int			n = Min(segment->count - first, ANN_BATCH);
+		const uint8 *levels[ANN_BATCH];
+		float		dots[ANN_BATCH];
+
+		for (int i = 0; i < n; i++)
+			levels[i] = IvfRowCode(IvfSegmentRow(segment, index->row_size, first + i))->levels;
+		AnnRabitqDots(scan->query.prepared, levels, n, dots);
+
+		for (int i = 0; i < n; i++)
+		{
+			IvfRow		row = IvfSegmentRow(segment, index->row_size, first + i);
+			IvfCode		code = IvfRowCode(row);
+			double		squared = AnnRabitqEstimate(estimator.base, code->add, code->scale, dots[i]);
+
+			/* Even the row that is the centre has to be looked at: 0 would say it is exact. */
+			AnnScanAdd(scan, squared * estimator.factor,
+					   estimator.error * IvfUnpackError(row->error) +
+					   estimator.rounding * code->scale + DBL_MIN, &row->tid, 1);
+		}
+	}
+}
+
+/* Adds the rows of a segment that has whole values. */
+static void
+add_values(AnnScan *scan, const IvfIndex *index, IvfSegment segment)
+{
+	for (int first = 0; first < segment->count; first += ANN_BATCH)
+	{
+		int			n = Min(segment->count - first, ANN_BATCH);
+		const void *values[ANN_BATCH];
+		double		distances[ANN_BATCH];
+
+		for (int i = 0; i < n; i++)
+			values[i] = IvfSegmentRow(segment, index->row_size, first + i)->data;
+		AnnQueryDistances(&scan->query, values, n, distances);
+
+		for (int i = 0; i < n; i++)
+			AnnScanAdd(scan, distances[i], 0,
+					   &IvfSegmentRow(segment, index->row_size, first + i)->tid, 1);
+	}
+}
+
+/* Adds the rows of a segment without saying how far they are. */
+static void
+add_tids(AnnScan *scan, const IvfIndex *index, IvfSegment segment)
+{
+	for (int i = 0; i < segment->count; i++)
+		AnnScanAdd(scan, 0, 0, &IvfSegmentRow(segment, index->row_size, i)->tid, 1);
+}
+
+/* Adds the rows of a list; false if it was replaced meanwhile. */
+static bool
+add_list(AnnScan *scan, IvfIndex *index, const IvfList *list)
+{
+	IvfWalk		walk;
+
+	IvfWalkBegin(&walk, index, list->number, list->first, false);
+	while (IvfWalkNext(&walk, BUFFER_LOCK_SHARE))
+	{
+		if (scan->unordered)
+			add_tids(scan, index, walk.segment);
+		else if (index->bits == 0)
+			add_values(scan, index, walk.segment);
+		else
+			add_codes(scan, index, list, walk.segment);
+		UnlockReleaseBuffer(walk.buf);
+	}
+	return !walk.gone;
+}
+
+static bool
+ivf_scan_next_batch(AnnScan *scan)
+{
+	IvfScanState *state = scan->state;
+	int			wanted = Min(ivfflat_probes, state->probes);
+
+	if (wanted == 0)
+		return false;
+
+	for (int i = 0; i < wanted; i++)
+	{
+		IvfList		list;
+
+		if (!IvfQueueNext(&state->queue, &list))
+		{
+			state->probes = 0;
+			return true;
+		}
+
+		/* Its rows are in lists that are not in the queue yet. */
+		if (!add_list(scan, &state->index, &list))
+		{
+			IvfQueueRefresh(&state->queue);
+			i--;
+		}
+	}
+	state->probes -= wanted;
+	return true;
+}
+
+static void
+ivf_scan_all(AnnScan *scan)
+{
+	IvfIndex	index;
+	IvfPoint	point;
+	IvfQueue	queue;
+	IvfList		list;
+
+	IvfOpen(&index, scan->index);
+	if (!scan->unordered)
+		IvfPointOfValue(&index, &scan->query, &point);
+	IvfQueueInit(&queue, &index, scan->unordered ? NULL : &point);
+	while (IvfQueueNext(&queue, &list))
+		if (!add_list(scan, &index, &list))
+			IvfQueueRefresh(&queue);
+}
+
+static bool
+ivf_scan_strict(void)
+{
+	return ivfflat_iterative_scan != IVF_ITERATIVE_SCAN_RELAXED;
+}
+
+const AnnScanMethods ivf_scan_methods = {
+	.open = ivf_scan_open,
+	.begin = ivf_scan_begin,
+	.next_batch = ivf_scan_next_batch,
+	.all = ivf_scan_all,
+	.strict = ivf_scan_strict
+};

@@ -1,0 +1,351 @@
+/*
+ * ivfflat_take.c
+ *	  What a split takes from neighbouring lists: rows that are nearer to one of
+ *	  the new centres than to their own.
+ *
+ * They are written to the new lists first, and removed from the old when the new
+ * have their centres.  In between they are in two lists; the metapage says so,
+ * for whoever comes next to finish it after a crash.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+
+#include "ivfflat/ivfflat_change.h"
+
+/* How many lists rows are taken from. */
+#define NEIGHBOURS 8
+
+typedef struct Taken
+{
+	uint64		tid;
+	char		status;
+} Taken;
+
+#define SH_PREFIX taken
+#define SH_ELEMENT_TYPE Taken
+#define SH_KEY_TYPE uint64
+#define SH_KEY tid
+#define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) &(key), sizeof(uint64))
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* A centre that rows are compared with by their codes. */
+typedef struct Rival
+{
+	double		base;			/* squared distance to the centre of the rows' list */
+	double		norm2;
+	IvfTerms	terms;
+	AnnRabitqQuery *prepared;	/* for codes of rows; NULL where rows are whole */
+	float		dots[ANN_BATCH];
+} Rival;
+
+/* New centres, and that of the list the rows are in. */
+typedef struct Contest
+{
+	IvfChange  *change;
+	const IvfCentreData *centres[IVF_MAX_CHANGED + 1];
+	Rival		rivals[IVF_MAX_CHANGED + 1];
+	float	   *x;				/* room for a vector */
+	char	   *rows;			/* room for those of a segment */
+} Contest;
+
+static uint64
+tid_key(IvfRow row)
+{
+	return ((uint64) ItemPointerGetBlockNumberNoCheck(&row->tid) << 16) |
+		ItemPointerGetOffsetNumberNoCheck(&row->tid);
+}
+
+/* Prepares a centre to be compared with rows of the list around another. */
+static void
+prepare_rival(Contest *contest, int i, const IvfCentreData *own)
+{
+	IvfIndex   *index = contest->change->index;
+	Rival	   *rival = &contest->rivals[i];
+	const IvfCentreData *centre = contest->centres[i];
+	IvfPoint	point;
+	IvfList		seen;
+
+	IvfDecodeCentre(index, centre, contest->x);
+	IvfPointOfVector(index, contest->x, &point);
+	IvfCompare(index, &point, IVF_ASSIGN, &own, 1, &seen);
+	pfree(point.prepared);
+
+	rival->base = seen.base;
+	rival->norm2 = centre->norm2;
+	rival->terms = IvfScoreTerms(index, IVF_ASSIGN, centre);
+	if (index->bits > 0)
+		AnnRabitqPrepare(rival->prepared, index->space.rotated_dim, index->bits, contest->x);
+}
+
+/* The score of a row with a centre, by its code. */
+static double
+estimate_score(const IvfIndex *index, const Rival *rival, IvfCode code, float dot)
+{
+	double		squared = AnnRabitqEstimate(rival->base, code->add, code->scale, dot);
+	double		length = index->space.metric->form == ANN_FORM_COSINE ? 1 : 0;
+
+	return rival->terms.offset + rival->terms.factor * (rival->norm2 + length - squared) / 2;
+}
+
+/*
+ * Is a row of the batch that was compared likely to be nearer to a new centre
+ * than to its own?
+ */
+static bool
+is_candidate(const Contest *contest, IvfRow row, int i)
+{
+	const IvfIndex *index = contest->change->index;
+	int			n = contest->change->nto;
+	double		own;
+
+	if (index->bits == 0)
+		return true;
+
+	own = estimate_score(index, &contest->rivals[n], IvfRowCode(row), contest->rivals[n].dots[i]);
+	for (int j = 0; j < n; j++)
+		if (estimate_score(index, &contest->rivals[j], IvfRowCode(row), contest->rivals[j].dots[i]) < own)
+			return true;
+	return false;
+}
+
+/* Adds a row to the new list whose centre is nearest, if none is its own. */
+static void
+take_row(Contest *contest, IvfRow row)
+{
+	IvfChange  *change = contest->change;
+	IvfIndex   *index = change->index;
+	int			n = change->nto;
+	IvfList		lists[IVF_MAX_CHANGED + 1];
+	int			best = n;
+	IvfPoint	point;
+
+	IvfReadVector(change, row, contest->centres[n], contest->x);
+	IvfPointOfVector(index, contest->x, &point);
+	IvfCompare(index, &point, IVF_ASSIGN, contest->centres, n + 1, lists);
+	for (int i = 0; i < n; i++)
+		if (lists[i].score < lists[best].score)
+			best = i;
+
+	if (best < n)
+	{
+		bool		found;
+
+		IvfReserveRows(change, 1);
+		IvfEncodeRow(index, contest->centres[best], &point, row->data, &row->tid,
+					 IvfChangeRow(change, change->count));
+		change->new[change->count++] = best;
+		taken_insert(change->taken, tid_key(row), &found);
+	}
+	pfree(point.prepared);
+}
+
+static void
+take_from_rows(Contest *contest, int count)
+{
+	const IvfIndex *index = contest->change->index;
+	const uint8 *levels[ANN_BATCH];
+
+	for (int first = 0; first < count; first += ANN_BATCH)
+	{
+		char	   *rows = contest->rows + index->row_size * first;
+		int			n = Min(count - first, ANN_BATCH);
+
+		for (int i = 0; i < n; i++)
+			levels[i] = IvfRowCode((IvfRow) (rows + index->row_size * i))->levels;
+		for (int i = 0; i <= contest->change->nto && index->bits > 0; i++)
+			AnnRabitqDots(contest->rivals[i].prepared, levels, n, contest->rivals[i].dots);
+
+		for (int i = 0; i < n; i++)
+		{
+			IvfRow		row = (IvfRow) (rows + index->row_size * i);
+
+			if (is_candidate(contest, row, i))
+				take_row(contest, row);
+		}
+	}
+}
+
+/* Copies the centre of a list; false if it is not there. */
+static bool
+read_centre(IvfIndex *index, const IvfList *list, IvfCentre copy)
+{
+	Buffer		buf = AnnReadBuffer(index->rel, list->blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
+	IvfCentre	centre = IvfGetCentre(index, buf, list->offset);
+	bool		found = centre != NULL && centre->list == list->number;
+
+	if (found)
+		memcpy(copy, centre, index->centre_size);
+	UnlockReleaseBuffer(buf);
+	return found;
+}
+
+static void
+take_from_list(Contest *contest, const IvfList *list)
+{
+	IvfChange  *change = contest->change;
+	IvfIndex   *index = change->index;
+	IvfCentre	own = palloc(index->centre_size);
+	IvfWalk		walk;
+
+	if (!read_centre(index, list, own))
+		AnnCorrupted(index->rel, list->blkno, "The centre of a list is missing");
+	contest->centres[change->nto] = own;
+	for (int i = 0; i <= change->nto; i++)
+		prepare_rival(contest, i, own);
+
+	IvfWalkBegin(&walk, index, list->number, list->first, true);
+	while (IvfWalkNext(&walk, BUFFER_LOCK_SHARE))
+	{
+		int			count = walk.segment->count;
+
+		memcpy(contest->rows, walk.segment->rows, index->row_size * count);
+		UnlockReleaseBuffer(walk.buf);
+		take_from_rows(contest, count);
+	}
+	pfree(own);
+}
+
+void
+IvfTakeRows(IvfChange *change)
+{
+	IvfIndex   *index = change->index;
+	int			dim = index->space.rotated_dim;
+	Contest    *contest = palloc0(sizeof(Contest));
+	IvfPoint	point;
+	IvfQueue	queue;
+
+	contest->change = change;
+	contest->x = palloc(sizeof(float) * dim);
+	contest->rows = palloc(index->row_size * index->rows_per_page);
+	for (int i = 0; i <= change->nto; i++)
+	{
+		if (i < change->nto)
+			contest->centres[i] = change->to[i].centre;
+		if (index->bits > 0)
+			contest->rivals[i].prepared = palloc(AnnRabitqQuerySize(dim));
+	}
+
+	IvfDecodeCentre(index, change->from[0].centre, contest->x);
+	IvfPointOfVector(index, contest->x, &point);
+	IvfQueueInit(&queue, index, &point);
+	change->taken = taken_create(CurrentMemoryContext, 64, NULL);
+	change->neighbours = palloc(sizeof(IvfList) * NEIGHBOURS);
+	while (change->nneighbours < NEIGHBOURS &&
+		   IvfQueueNext(&queue, &change->neighbours[change->nneighbours]))
+		if (change->neighbours[change->nneighbours].number != change->from[0].list.number)
+			take_from_list(contest, &change->neighbours[change->nneighbours++]);
+
+	if (change->taken->members == 0)
+		change->taken = NULL;
+}
+
+/* Removes rows that were taken from a list, which may have new segments before. */
+static void
+remove_from_list(IvfIndex *index, taken_hash *taken, const IvfList *list)
+{
+	Size		row_size = index->row_size;
+	IvfWalk		walk;
+
+	IvfWalkBegin(&walk, index, list->number, list->first, true);
+	while (IvfWalkNext(&walk, BUFFER_LOCK_EXCLUSIVE))
+	{
+		bool		any = false;
+		IvfSegment	segment;
+		AnnEdit		edit;
+
+		for (int i = 0; i < walk.segment->count && !any; i++)
+			any = taken_lookup(taken, tid_key(IvfSegmentRow(walk.segment, row_size, i))) != NULL;
+		if (!any)
+		{
+			UnlockReleaseBuffer(walk.buf);
+			continue;
+		}
+
+		AnnEditBegin(&edit, index->rel, false);
+		segment = IvfEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
+		for (int i = segment->count - 1; i >= 0; i--)
+			if (taken_lookup(taken, tid_key(IvfSegmentRow(segment, row_size, i))) != NULL)
+				IvfRemoveRow(segment, row_size, i);
+		AnnEditCommit(&edit);
+	}
+}
+
+/* All rows are in one list again. */
+static void
+forget_taker(IvfIndex *index)
+{
+	Buffer		buf = AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
+	AnnEdit		edit;
+
+	AnnEditBegin(&edit, index->rel, false);
+	((IvfMetaPageData *) AnnMetaContents(AnnEditPage(&edit, buf)))->taker = 0;
+	AnnEditCommit(&edit);
+}
+
+void
+IvfRemoveTaken(IvfChange *change)
+{
+	for (int i = 0; i < change->nneighbours; i++)
+		remove_from_list(change->index, change->taken, &change->neighbours[i]);
+	forget_taker(change->index);
+}
+
+/* Adds the heap TIDs of a list. */
+static void
+note_rows(IvfIndex *index, taken_hash *taken, const IvfList *list)
+{
+	IvfWalk		walk;
+
+	IvfWalkBegin(&walk, index, list->number, list->first, true);
+	while (IvfWalkNext(&walk, BUFFER_LOCK_SHARE))
+	{
+		for (int i = 0; i < walk.segment->count; i++)
+		{
+			bool		found;
+
+			taken_insert(taken, tid_key(IvfSegmentRow(walk.segment, index->row_size, i)), &found);
+		}
+		UnlockReleaseBuffer(walk.buf);
+	}
+}
+
+static bool
+is_taker(const IvfMetaPageData *meta, const IvfList *list)
+{
+	return list->number == meta->taker || list->number == meta->taker + 1;
+}
+
+void
+IvfFinishTaking(IvfIndex *index)
+{
+	taken_hash *taken;
+	IvfMetaPageData meta;
+
+	IvfReadMeta(index, &meta);
+	if (meta.taker == 0)
+		return;
+
+	taken = taken_create(CurrentMemoryContext, 256, NULL);
+	for (int pass = 0; pass < 2; pass++)
+	{
+		IvfQueue	queue;
+		IvfList		list;
+
+		IvfQueueInit(&queue, index, NULL);
+		while (IvfQueueNext(&queue, &list))
+		{
+			if (pass == 0 && is_taker(&meta, &list))
+				note_rows(index, taken, &list);
+			if (pass == 1 && !is_taker(&meta, &list))
+				remove_from_list(index, taken, &list);
+		}
+	}
+	taken_destroy(taken);
+	forget_taker(index);
+}

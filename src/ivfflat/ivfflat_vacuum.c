@@ -1,0 +1,309 @@
+/*
+ * ivfflat_vacuum.c
+ *	  Removing dead rows, and changing the lists that this leaves short or
+ *	  sparse: README.md section 8.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/index.h"
+#include "commands/vacuum.h"
+#include "common/hashfn.h"
+#include "storage/freespace.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "ivfflat/ivfflat.h"
+
+/* A list shorter than this share of what it is meant to be is merged. */
+#define SHORT_SHARE 8
+
+/* What the lists have. */
+typedef struct ListCount
+{
+	uint32		list;
+	uint32		rows;
+	uint32		room;			/* for rows, those included */
+	char		status;
+} ListCount;
+
+#define SH_PREFIX counts
+#define SH_ELEMENT_TYPE ListCount
+#define SH_KEY_TYPE uint32
+#define SH_KEY list
+#define SH_HASH_KEY(tb, key) murmurhash32(key)
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct IvfVacuum
+{
+	IvfIndex	index;
+	IndexBulkDeleteResult *stats;
+	IndexBulkDeleteCallback callback;
+	void	   *arg;
+	BufferAccessStrategy strategy;
+	counts_hash *counts;		/* of the lists that exist */
+} IvfVacuum;
+
+/*
+ * Removing rows
+ */
+
+static bool
+is_dead(IvfVacuum *vacuum, IvfRow row)
+{
+	return vacuum->callback(&row->tid, vacuum->arg);
+}
+
+/* Is there anything on the page to be removed? */
+static bool
+has_dead(IvfVacuum *vacuum, Buffer buf)
+{
+	OffsetNumber count = PageGetMaxOffsetNumber(BufferGetPage(buf));
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+	{
+		int			capacity;
+		IvfSegment	segment = IvfGetSegment(&vacuum->index, buf, offset, &capacity);
+
+		if (segment == NULL)
+			continue;
+		if (counts_lookup(vacuum->counts, segment->list) == NULL)
+			return true;
+		for (int i = 0; i < segment->count; i++)
+			if (is_dead(vacuum, IvfSegmentRow(segment, vacuum->index.row_size, i)))
+				return true;
+	}
+	return false;
+}
+
+/* Removes dead rows of a segment, of the page of an Edit. */
+static void
+remove_rows(IvfVacuum *vacuum, IvfSegment segment)
+{
+	Size		row_size = vacuum->index.row_size;
+
+	for (int i = segment->count - 1; i >= 0; i--)
+		if (is_dead(vacuum, IvfSegmentRow(segment, row_size, i)))
+		{
+			IvfRemoveRow(segment, row_size, i);
+			vacuum->stats->tuples_removed++;
+		}
+}
+
+/* Removes what is dead from a locked page, which it lets go of. */
+static void
+remove_dead(IvfVacuum *vacuum, Buffer buf)
+{
+	IvfIndex   *index = &vacuum->index;
+	BlockNumber blkno = BufferGetBlockNumber(buf);
+	OffsetNumber count = PageGetMaxOffsetNumber(BufferGetPage(buf));
+	Size		room;
+	AnnEdit		edit;
+
+	AnnEditBegin(&edit, index->rel, false);
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+	{
+		int			capacity;
+		IvfSegment	segment = IvfGetSegment(index, buf, offset, &capacity);
+
+		if (segment == NULL)
+			continue;
+		if (counts_lookup(vacuum->counts, segment->list) == NULL)
+			IvfDeleteItem(&edit, buf, offset);
+		else
+			remove_rows(vacuum, IvfEditItem(&edit, buf, offset));
+	}
+	room = AnnPageRoom(AnnEditPage(&edit, buf));
+	AnnEditCommit(&edit);
+	AnnRecordFreeSpace(index->rel, blkno, room);
+}
+
+/* Adds the rows of a locked page to those of their lists. */
+static void
+count_rows(IvfVacuum *vacuum, Buffer buf)
+{
+	OffsetNumber count = PageGetMaxOffsetNumber(BufferGetPage(buf));
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+	{
+		int			capacity;
+		IvfSegment	segment = IvfGetSegment(&vacuum->index, buf, offset, &capacity);
+		ListCount  *list = segment == NULL ? NULL : counts_lookup(vacuum->counts, segment->list);
+
+		if (list == NULL)
+			continue;
+		list->rows += segment->count;
+		list->room += capacity;
+		vacuum->stats->num_index_tuples += segment->count;
+	}
+}
+
+static void
+vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
+{
+	Relation	rel = vacuum->index.rel;
+	Buffer		buf = ReadBufferExtended(rel, MAIN_FORKNUM, blkno, RBM_NORMAL, vacuum->strategy);
+	Page		page = BufferGetPage(buf);
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	if (AnnPageIsUnused(page))
+		AnnRecordFreeSpace(rel, blkno, AnnPageRoom(page));
+	else if (AnnPageGetOpaque(page)->kind != IVF_PAGE_CENTRES)
+	{
+		AnnCheckPage(rel, buf, IVF_PAGE_LISTS);
+		if (has_dead(vacuum, buf))
+		{
+			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+			LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+			IncrBufferRefCount(buf);
+			remove_dead(vacuum, buf);
+			LockBuffer(buf, BUFFER_LOCK_SHARE);
+		}
+		count_rows(vacuum, buf);
+	}
+	UnlockReleaseBuffer(buf);
+}
+
+/* Removes rows from all pages, and segments of lists that do not exist. */
+static void
+vacuum_pages(IvfVacuum *vacuum)
+{
+	IvfQueue	queue;
+	IvfList		list;
+
+	vacuum->counts = counts_create(CurrentMemoryContext, 256, NULL);
+	IvfQueueInit(&queue, &vacuum->index, NULL);
+	while (IvfQueueNext(&queue, &list))
+	{
+		bool		found;
+		ListCount  *count = counts_insert(vacuum->counts, list.number, &found);
+
+		count->rows = count->room = 0;
+	}
+
+	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1;
+		 blkno < RelationGetNumberOfBlocks(vacuum->index.rel); blkno++)
+	{
+		AnnVacuumDelayPoint();
+		vacuum_page(vacuum, blkno);
+	}
+}
+
+/*
+ * Changing lists
+ */
+
+/* Finds the other list whose centre is nearest to one's; false if there is none. */
+static bool
+find_nearest(IvfIndex *index, const IvfList *list, IvfList *nearest)
+{
+	IvfCentre	centre = palloc(index->centre_size);
+	float	   *x = palloc(sizeof(float) * index->space.rotated_dim);
+	Buffer		buf = AnnReadBuffer(index->rel, list->blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
+	IvfCentre	item = IvfGetCentre(index, buf, list->offset);
+	bool		found = item != NULL && item->list == list->number;
+	IvfPoint	point;
+	IvfQueue	queue;
+
+	if (found)
+		memcpy(centre, item, index->centre_size);
+	UnlockReleaseBuffer(buf);
+	if (!found)
+		return false;
+
+	IvfDecodeCentre(index, centre, x);
+	IvfPointOfVector(index, x, &point);
+	IvfQueueInit(&queue, index, &point);
+	do
+		found = IvfQueueNext(&queue, nearest);
+	while (found && nearest->number == list->number);
+	return found;
+}
+
+/* Changes a list if its rows are too many, too few, or too widely spread. */
+static void
+change_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
+{
+	IvfIndex   *index = &vacuum->index;
+	ListCount  *count = counts_lookup(vacuum->counts, list->number);
+	uint32		rows_per_list = IvfRowsPerList(index);
+	IvfList		lists[2] = {*list};
+	IvfMetaPageData meta;
+
+	/* It is new: there is nothing to mend. */
+	if (count == NULL)
+		return;
+
+	IvfReadMeta(index, &meta);
+	if (count->rows == 0 && meta.lists > 1)
+		IvfChangeLists(index, heap, lists, 1, 0);
+	else if (count->rows < rows_per_list / SHORT_SHARE && find_nearest(index, list, &lists[1]))
+		IvfChangeLists(index, heap, lists, 2, 1);
+	else if (IvfTooLong(rows_per_list, list, count->rows))
+		IvfChangeLists(index, heap, lists, 1, 2);
+	else if (count->room > 2 * (count->rows + index->rows_per_page))
+		IvfChangeLists(index, heap, lists, 1, 1);
+}
+
+static void
+change_lists(IvfVacuum *vacuum)
+{
+	Relation	rel = vacuum->index.rel;
+	Relation	heap = table_open(IndexGetRelation(RelationGetRelid(rel), false), AccessShareLock);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ivfflat vacuum",
+												  ALLOCSET_DEFAULT_SIZES);
+	IvfQueue	queue;
+	IvfList		list;
+
+	IvfQueueInit(&queue, &vacuum->index, NULL);
+	while (IvfQueueNext(&queue, &list))
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(context);
+
+		AnnVacuumDelayPoint();
+		IvfLockChanges(&vacuum->index, ExclusiveLock);
+		change_list(vacuum, heap, &list);
+		IvfUnlockChanges(&vacuum->index, ExclusiveLock);
+		MemoryContextSwitchTo(oldcontext);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+	table_close(heap, AccessShareLock);
+}
+
+IndexBulkDeleteResult *
+ivfflatbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+				  IndexBulkDeleteCallback callback, void *arg)
+{
+	IvfVacuum	vacuum = {.callback = callback,.arg = arg,.strategy = info->strategy};
+
+	if (stats == NULL)
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+	stats->num_index_tuples = 0;
+	vacuum.stats = stats;
+
+	IvfOpen(&vacuum.index, info->index);
+	IvfLockChanges(&vacuum.index, ExclusiveLock);
+	IvfFinishTaking(&vacuum.index);
+	vacuum_pages(&vacuum);
+	IvfUnlockChanges(&vacuum.index, ExclusiveLock);
+	change_lists(&vacuum);
+	counts_destroy(vacuum.counts);
+	return stats;
+}
+
+IndexBulkDeleteResult *
+ivfflatvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	/* Without a bulk deletion there is nothing to report, and nothing to do. */
+	if (info->analyze_only || stats == NULL)
+		return stats;
+
+	FreeSpaceMapVacuum(info->index);
+	stats->num_pages = RelationGetNumberOfBlocks(info->index);
+	return stats;
+}

@@ -1,0 +1,177 @@
+#
+# AnnDamage.pm
+#	  Indexes that are damaged while the server is down, and what comes of it.
+#
+package AnnDamage;
+
+=pod
+
+=head1 SYNOPSIS
+
+  use AnnDamage;
+
+  # copies of a table, each with an index that is the same to the byte; sql has
+  # %1$d for the copy's number; the index is called t<number>_idx
+  my $test = AnnDamage->new($node, $sql);
+
+  # damages: name, a function that changes $test->{bytes} and what ann_check, or
+  # the error it raises, must say; nameless ones only have to be survived
+  $test->run(\@damages, $deeds);
+
+  # for these functions
+  $test->put($block, $offset, $bytes);
+  $test->get($block, $offset, $template, $length);
+  $test->items($block);		# offset, length, and offset of the line pointer
+
+=cut
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use AnnTest;
+
+use constant BLCKSZ => 8192;
+
+sub new
+{
+	my ($class, $node, $sql) = @_;
+	return bless { node => $node, sql => $sql }, $class;
+}
+
+sub put
+{
+	my ($self, $block, $offset, $new) = @_;
+	substr($self->{bytes}, $block * BLCKSZ + $offset, length $new) = $new;
+}
+
+sub get
+{
+	my ($self, $block, $offset, $template, $length) = @_;
+	return unpack($template, substr($self->{bytes}, $block * BLCKSZ + $offset, $length));
+}
+
+sub blocks
+{
+	my ($self) = @_;
+	return length($self->{bytes}) / BLCKSZ;
+}
+
+sub kind
+{
+	my ($self, $block) = @_;
+	return $self->get($block, BLCKSZ - 4, 'S', 2);
+}
+
+sub items
+{
+	my ($self, $block) = @_;
+	my $lower = $self->get($block, 12, 'S', 2);
+	my @items;
+
+	for (my $lp = 24; $lp < $lower; $lp += 4)
+	{
+		my $id = $self->get($block, $lp, 'L', 4);
+
+		# flags: normal
+		push @items, { block => $block, at => $id & 0x7FFF, length => $id >> 17, lp => $lp }
+			if (($id >> 15) & 3) == 1;
+	}
+	return @items;
+}
+
+sub _create
+{
+	my ($self, $n) = @_;
+	$self->{node}->safe_psql('postgres', sprintf($self->{sql}, $n));
+}
+
+sub _file
+{
+	my ($self, $n) = @_;
+	return $self->{node}->data_dir . '/' .
+		$self->{node}->safe_psql('postgres', "SELECT pg_relation_filepath('t${n}_idx')");
+}
+
+# What is wrong with how deeds end, or '': an error may name the index and a block
+# of it, or be the core's own of a page that it cannot read.
+sub _wrong
+{
+	my ($index, $stderr) = @_;
+	my @wrong;
+	my $name = '';
+
+	foreach my $line (split /\n/, $stderr)
+	{
+		$name = $line if $line !~ /:/;
+		next if $line !~ /ERROR|FATAL|PANIC|server closed|connection/;
+		next if $line =~ /ERROR:  XX002: .*"$index".* block \d+/;
+		next if $line =~ /ERROR:  0A000: index "$index" has format version/;
+		next if $line =~ /ERROR:  XX001: invalid page in block \d+ of relation/;
+		# a heap TID may well lead beyond the table: the core says so
+		next if $line =~ /ERROR:  XX001: could not read block|ERROR:  XX000: could not open file .*target block/;
+		push @wrong, "$name: $line";
+	}
+	return join("\n", @wrong);
+}
+
+sub run
+{
+	my ($self, $damages, $deeds) = @_;
+	my $node = $self->{node};
+	my (@files, @survived);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	# All damage is done at once; table t0 stays sound.
+	$self->_create($_) foreach (0 .. @$damages);
+	@files = map { $self->_file($_) } (0 .. @$damages);
+	$node->stop;
+	my $sound = slurp_file($files[0]);
+	foreach my $i (1 .. @$damages)
+	{
+		my $damage = $damages->[ $i - 1 ];
+
+		$self->{bytes} = $sound;
+		my $done = $damage->[1]->();
+		$damage->[0] //= $done;
+		die "$damage->[0]: nothing was done" if $self->{bytes} eq $sound;
+		open my $handle, '>', $files[$i] or die "$files[$i]: $!";
+		binmode $handle;
+		print $handle $self->{bytes};
+		close $handle;
+	}
+	$node->start;
+	AnnTest->index_ok($node, 't0_idx', 'as it was');
+
+	foreach my $i (1 .. @$damages)
+	{
+		my ($name, undef, $expected) = @{ $damages->[ $i - 1 ] };
+		my ($status, $out, $err);
+
+		# if the one before crashed the server
+		$node->poll_query_until('postgres', 'SELECT true') or BAIL_OUT('the server is gone');
+
+		($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n
+			SELECT invariant, block, item, detail FROM ann_check('t${i}_idx')");
+		my $wrong = _wrong("t${i}_idx", "ann_check\n$err");
+		like("$out$err", $expected, "$name: named by ann_check") if defined $expected;
+
+		($status, $out, $err) = $node->psql('postgres', $deeds =~ s/TABLE/t$i/gr, on_error_stop => 0);
+		$wrong .= _wrong("t${i}_idx", $err);
+		if (defined $expected)
+		{
+			is($wrong, '', "$name: answers or errors");
+			is($node->psql('postgres', "REINDEX INDEX t${i}_idx"), 0, "$name: mended by REINDEX");
+		}
+		elsif ($wrong ne '')
+		{
+			push @survived, "$name: $wrong";
+		}
+	}
+	is(join("\n", @survived), '', 'nameless damages: answers or errors');
+}
+
+1;

@@ -1,0 +1,173 @@
+#
+# Damage to ivfflat indexes: whatever is on the pages, ann_check names it by its
+# number in ivfflat/README.md section 3, and everybody else gives an answer or an
+# error, but neither crashes nor hangs.
+#
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use AnnDamage;
+use AnnTest;
+
+use constant {
+	BLCKSZ => 8192,
+	META => 24,
+	CENTRES => 16,
+	LISTS => 17,
+	# rows of quantized vectors of up to 64 dimensions
+	ROW => 8 + 8 + 16,
+	ROWS => 16 };
+
+my $seed = $ENV{ANN_TEST_SEED} // time;
+my $mutations = $ENV{ANN_TEST_MUTATIONS} // 60;
+
+note("ANN_TEST_SEED=$seed");
+srand($seed);
+
+my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement = none',
+	'statement_timeout = 5s', 'restart_after_crash = on');
+AnnTest->data($node);
+$node->safe_psql('postgres', q(
+	CREATE TABLE source AS SELECT i AS id, clustered(i, 6)::vector AS v FROM generate_series(1, 700) i));
+
+# Lists of several segments, lists that were split, room that VACUUM left.
+my $test = AnnDamage->new($node, q(
+	CREATE TABLE t%1$d (id int, v vector(6));
+	INSERT INTO t%1$d SELECT id, v FROM source WHERE id <= 200;
+	CREATE INDEX t%1$d_idx ON t%1$d USING ivfflat (v vector_l2_ops) WITH (lists = 4, quantizer = rabitq);
+	INSERT INTO t%1$d SELECT id, v FROM source WHERE id > 200;
+	DELETE FROM t%1$d WHERE id %% 10 = 1;
+	VACUUM t%1$d;
+));
+
+sub of_kind
+{
+	my ($kind) = @_;
+	return map { $test->items($_) } grep { $test->kind($_) == $kind } (1 .. $test->blocks - 1);
+}
+
+sub field { my ($item, $offset, $template, $length) = @_; return $test->get($item->{block}, $item->{at} + $offset, $template, $length); }
+sub set { my ($item, $offset, $new) = @_; $test->put($item->{block}, $item->{at} + $offset, $new); }
+sub meta { my ($offset, $new) = @_; $test->put(0, META + $offset, $new); }
+
+# A pointer to block and offset number, as an ItemPointerData.
+sub pointer { my ($block, $offset) = @_; return pack('SSS', $block >> 16, $block & 0xFFFF, $offset); }
+
+# A list whose first segment is followed by another.
+sub chained
+{
+	foreach my $segment (of_kind(LISTS))
+	{
+		return $segment if field($segment, 8, 'S', 2) != 0;
+	}
+	die 'no list has two segments';
+}
+
+# A segment with rows.
+sub filled
+{
+	return (grep { field($_, 10, 'S', 2) > 2 } of_kind(LISTS))[0];
+}
+
+my $first_centres = sub { return $test->get(0, META + 20, 'L', 4); };
+
+# name, the damage, what ann_check must say
+my @damages = (
+	[ 'magic', sub { meta(0, pack('L', 0x12345678)) }, qr/XX002.*block 0\b.*not that of this access method/s ],
+	[ 'version', sub { meta(4, pack('L', 2)) }, qr/0A000.*format version 2/s ],
+	[ 'dimensions', sub { meta(8, pack('L', 7)) }, qr/XX002.*block 0\b/s ],
+	[ 'bits', sub { meta(12, pack('S', 9)) }, qr/XX002.*block 0\b/s ],
+	[ 'bits of centres', sub { meta(14, pack('S', 3)) }, qr/XX002.*block 0\b/s ],
+	[ 'metapage zeroed', sub { $test->put(0, 0, "\0" x BLCKSZ) }, qr/XX002.*block 0\b/s ],
+	[ 'lists', sub { meta(24, pack('L', 1000)) }, qr/^I1\|0\|/m ],
+	[ 'next list', sub { meta(28, pack('L', 1)) }, qr/^I1\|/m ],
+
+	[ 'centres nowhere', sub { meta(20, pack('L', 4000000)) }, qr/^I3\|4000000\|/m ],
+	[ 'centres are lists', sub { meta(20, pack('L', (of_kind(LISTS))[0]{block})) }, qr/^I3\|/m ],
+	[ 'no centres', sub { meta(20, pack('L', 0xFFFFFFFF)) }, qr/^I[13]\|/m ],
+	[ 'centres in a circle', sub { $test->put($first_centres->(), BLCKSZ - 8, pack('L', $first_centres->())) }, qr/^I3\|/m ],
+	[ 'page of centres zeroed', sub { $test->put($first_centres->(), 0, "\0" x BLCKSZ) }, qr/^I3\|/m ],
+	[ 'number of a list twice', sub {
+		my ($one, $other) = of_kind(CENTRES);
+		set($one, 0, pack('L', field($other, 0, 'L', 4))) }, qr/^I[34]\|/m ],
+	[ 'centre cut off', sub {
+		my ($c) = of_kind(CENTRES);
+		$test->put($c->{block}, $c->{lp}, pack('L', $c->{at} | 1 << 15 | 16 << 17)) }, qr/^I2\|/m ],
+	[ 'centre is NaN', sub { set((of_kind(CENTRES))[0], 20, pack('L', 0x7FC00000)) }, qr/^I7\|/m ],
+
+	[ 'page id', sub { $test->put(filled()->{block}, BLCKSZ - 2, pack('S', 0)) }, qr/^I[24]\|/m ],
+	[ 'page kind', sub { $test->put(filled()->{block}, BLCKSZ - 4, pack('S', 99)) }, qr/^I[24]\|/m ],
+	[ 'segment cut off', sub {
+		my $s = filled();
+		$test->put($s->{block}, $s->{lp}, pack('L', $s->{at} | 1 << 15 | 16 << 17)) }, qr/^I[24]\|/m ],
+	[ 'segment outside its page', sub {
+		my $s = filled();
+		$test->put($s->{block}, $s->{lp}, pack('L', 0x7FF0 | 1 << 15 | 100 << 17)) }, qr/^I[24]\|/m ],
+
+	[ 'first segment nowhere', sub { set((of_kind(CENTRES))[0], 4, pointer(5000, 1)) }, qr/^I4\|/m ],
+	[ 'first segment of another list', sub {
+		my ($one, $other) = of_kind(CENTRES);
+		set($one, 4, substr($test->{bytes}, $other->{block} * BLCKSZ + $other->{at} + 4, 6)) }, qr/^I4\|/m ],
+	[ 'segments forgotten', sub { set((of_kind(CENTRES))[0], 4, pointer(0xFFFFFFFF, 0)) }, qr/^I5\|/m ],
+	[ 'segment of another list', sub { set(filled(), 0, pack('L', 12345)) }, qr/^I4\|/m ],
+	[ 'next segment nowhere', sub { set(chained(), 4, pointer(1, 9)) }, qr/^I4\|/m ],
+	[ 'segments in a circle', sub {
+		my $s = chained();
+		set($s, 4, pointer($s->{block}, ($s->{lp} - 24) / 4 + 1)) }, qr/^I4\|/m ],
+	[ 'next segment forgotten', sub { set(chained(), 4, pointer(0xFFFFFFFF, 0)) }, qr/^I5\|/m ],
+	[ 'page of segments zeroed', sub { $test->put(filled()->{block}, 0, "\0" x BLCKSZ) }, qr/^I4\|/m ],
+
+	[ 'count of rows', sub { set(filled(), 10, pack('S', 60000)) }, qr/^I6\|/m ],
+	[ 'factor is NaN', sub { set(filled(), ROWS + 8, pack('L', 0x7FC00000)) }, qr/^I7\|/m ],
+	[ 'scale is negative', sub { set(filled(), ROWS + 12, pack('f', -1)) }, qr/^I7\|/m ],
+	[ 'error is infinite', sub { set(filled(), ROWS + 6, pack('S', 0x7F80)) }, qr/^I7\|/m ],
+	[ 'row twice', sub {
+		my $s = filled();
+		set($s, ROWS, substr($test->{bytes}, $s->{block} * BLCKSZ + $s->{at} + ROWS + ROW, 6)) }, qr/^I8\|/m ],
+
+	[ 'noise', sub {
+		my $s = filled();
+		set($s, ROWS, join '', map { chr int rand 256 } 1 .. $s->{length} - ROWS) }, qr/^I\d\|/m ],
+	[ 'index cut off', sub { $test->{bytes} = substr($test->{bytes}, 0, 3 * BLCKSZ) }, qr/^I\d\|/m ]);
+
+# Damage nobody thought of: a few bytes of items or anywhere.
+sub mutate
+{
+	my @done;
+
+	foreach (0 .. int(rand(4)))
+	{
+		my @items = (of_kind(CENTRES), of_kind(LISTS));
+		my $item = $items[rand @items];
+		my $at = $item->{block} * BLCKSZ + $item->{at} + 2 * int(rand(rand() < 0.5 ? 14 : $item->{length} / 2));
+		my $new = pack('S', rand() < 0.5 ? int(rand(12)) : int(rand(1 << 16)));
+
+		$at = int(rand(length($test->{bytes}) - 4)) if rand() < 0.3;
+		substr($test->{bytes}, $at, length $new) = $new;
+		push @done, "$at: " . unpack('H*', $new);
+	}
+	# what came out may be what was there
+	$test->put(0, BLCKSZ - 8, pack('L', 1));
+	return "@done";
+}
+
+$test->run([ @damages, map { [ undef, \&mutate ] } 1 .. $mutations ], q(
+	\set VERBOSITY verbose
+	SET enable_seqscan = off;
+	\warn search
+	SELECT count(*) FROM (SELECT FROM TABLE ORDER BY v <-> clustered(5, 6)::vector LIMIT 20) s;
+	\warn search for all
+	SELECT count(*) FROM (SELECT FROM TABLE ORDER BY v <-> clustered(5, 6)::vector) s;
+	\warn insert
+	INSERT INTO TABLE SELECT 2000 + i, clustered(2000 + i, 6) FROM generate_series(1, 60) i;
+	\warn insert equal values
+	INSERT INTO TABLE SELECT 3000 + i, clustered(7, 6) FROM generate_series(1, 150) i;
+	\warn vacuum
+	DELETE FROM TABLE WHERE id % 10 <> 2;
+	VACUUM TABLE;));
+
+done_testing();
