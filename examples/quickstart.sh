@@ -55,7 +55,7 @@ fingerprint()
 {
 	(
 		cd "$top"
-		find Makefile ann.control sql src examples/words -type f \
+		find Makefile ann.control install sql src examples/words -type f \
 			! -name '*.o' ! -name '*.bc' -exec cksum {} + | sort
 		"$PG_CONFIG" --version
 	) | cksum
