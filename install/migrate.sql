@@ -29,20 +29,24 @@ DECLARE
 	metric regprocedure;
 BEGIN
 	FOR entry IN
-		SELECT p.oid, p.tableoid, p.amprocnum, c.opcname
+		SELECT p.*, p.tableoid, c.opcname
 		FROM pg_amproc p
 			JOIN pg_opclass c ON c.opcfamily = p.amprocfamily
 			JOIN pg_am a ON a.oid = c.opcmethod
 		WHERE a.amname IN ('hnsw', 'ivfflat')
 	LOOP
-		IF entry.amprocnum = 1 THEN
-			metric := format('ann_%s(internal)', regexp_replace(entry.opcname, 'ops$', 'metric'));
+		metric := format('ann_%s(internal)', regexp_replace(entry.opcname, 'ops$', 'metric'));
+		IF entry.amprocnum > 1 THEN
+			DELETE FROM pg_amproc WHERE oid = entry.oid;
+			DELETE FROM pg_depend WHERE classid = entry.tableoid AND objid = entry.oid;
+		ELSIF entry.amproc <> metric THEN
 			UPDATE pg_amproc SET amproc = metric WHERE oid = entry.oid;
 			UPDATE pg_depend SET refobjid = metric
 				WHERE classid = entry.tableoid AND objid = entry.oid AND refclassid = 'pg_proc'::regclass;
-		ELSE
-			DELETE FROM pg_amproc WHERE oid = entry.oid;
-			DELETE FROM pg_depend WHERE classid = entry.tableoid AND objid = entry.oid;
+			-- on the type it depended through the function
+			INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
+				SELECT entry.tableoid, entry.oid, 0, 'pg_type'::regclass, entry.amproclefttype, 0, 'n'
+				WHERE entry.amproclefttype <> 'bit'::regtype;
 		END IF;
 	END LOOP;
 END
