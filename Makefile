@@ -1,6 +1,6 @@
 EXTENSION = ann
 MODULE_big = ann
-DATA = $(wildcard sql/ann--*.sql)
+DATA_built = build/ann--1.0.sql
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 SOURCE_HEADERS = $(wildcard src/*.h src/*/*.h)
 
@@ -25,3 +25,17 @@ $(OBJS): $(SOURCE_HEADERS)
 
 # Loops over dimensions that no kernel is worth.
 src/space/rabitq.o src/space/space.o: CFLAGS += $(CFLAGS_VECTORIZE)
+
+# The script of an extension is made from its commands.
+build/%.sql: sql/%.sql install/create.sql install/scripts.sh
+	$(MKDIR_P) build
+	sh $(srcdir)/install/scripts.sh create $(EXTENSION) <$< >$@
+
+# The same extension under the name of pgvector, for what says CREATE EXTENSION
+# vector: install/vector.sh.
+.PHONY: install-vector uninstall-vector
+install-vector: install
+	sh $(srcdir)/install/vector.sh install '$(DESTDIR)$(datadir)/extension'
+
+uninstall-vector:
+	sh $(srcdir)/install/vector.sh uninstall '$(DESTDIR)$(datadir)/extension'

@@ -47,9 +47,28 @@ assign_simd(int newval, void *extra)
 	ann_simd_select(newval);
 }
 
+/*
+ * Two modules cannot define one setting.  PostgreSQL would say so halfway
+ * through ours; this is before anything is done.
+ */
+static void
+refuse_beside_pgvector(void)
+{
+	const char *name = "hnsw.ef_search";
+
+	if (GetConfigOption(name, true, false) != NULL &&
+		(GetConfigOptionFlags(name, true) & GUC_CUSTOM_PLACEHOLDER) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not load ann in a session that has loaded pgvector"),
+				 errhint("Reconnect. If pgvector is in shared_preload_libraries, session_preload_libraries or local_preload_libraries, remove it there first.")));
+}
+
 void
 _PG_init(void)
 {
+	refuse_beside_pgvector();
+
 	/* Also puts the table of kernels in force, through its assign hook. */
 	DefineCustomEnumVariable("ann.simd",
 							 "Selects the instruction set of distance computations.",

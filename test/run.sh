@@ -13,7 +13,7 @@
 
 set -uo pipefail
 
-all_suites=(lint build unit regress isolation tap pgtap readme quickstart)
+all_suites=(lint build unit regress isolation tap pgtap readme quickstart migrate clients)
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=test/server.sh
@@ -36,6 +36,7 @@ finish()
 	if [ -n "${PG_BIN:-}" ]; then
 		stop_server "$work/pg"
 		stop_server "$work/quickstart"
+		stop_server "$work/vector"
 	fi
 	rm -rf "$work"
 	exit $status
@@ -124,6 +125,25 @@ need_server()
 	start_server "$work/pg" max_prepared_transactions=10
 }
 
+# A copy of PostgreSQL that has the extension under both names.
+need_vector()
+{
+	[ -z "${vector_bin:-}" ] || return 0
+	need_install || return 1
+	vector_bin=$(copy_postgres "$work/root")
+	make -s -C "$work/gcc" PG_CONFIG="$PG_CONFIG" CC=gcc DESTDIR="$work/root" FORCE=1 install-vector \
+		>"$work/gcc.log" 2>&1 || { shown "$work/gcc.log"; return 1; }
+	give_to_server "$work/root"
+}
+
+# A server of it; suites connect to it as PGHOST=$work/vector.
+need_vector_server()
+{
+	need_vector || return 1
+	[ -d "$work/vector" ] || as_server mkdir "$work/vector"
+	PG_BIN=$vector_bin start_server "$work/vector"
+}
+
 suite_lint()
 {
 	(cd "$top" && PG_CONFIG="$PG_CONFIG" bash test/lint.sh) >"$log" 2>&1
@@ -184,8 +204,8 @@ suite_tap()
 	local perl status
 	perl=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/perl
 	make_tree
-	need_install || { fail; return; }
-	in_tree env "PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" \
+	need_vector || { fail; return; }
+	in_tree env "ANN_VECTOR_INSTALLATION=$(dirname "$vector_bin")" "PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" \
 		"PG_REGRESS=$perl/../regress/pg_regress" \
 		prove -j2 -I test/perl --ext .pl test/t >"$log" 2>&1
 	status=$?
@@ -202,6 +222,14 @@ suite_pgtap()
 	need_server || { fail; return; }
 	psql_to postgres -c 'CREATE DATABASE pgtap'
 	in_tree pg_prove --psql-bin "$PG_BIN/psql" -d pgtap --ext .sql -r test/pgtap >"$log" 2>&1
+	status=$?
+	shown "$log"
+	count_prove "$log" $status
+
+	# the same under the name of pgvector
+	need_vector_server || { fail; return; }
+	in_tree env "PGHOST=$work/vector" pg_prove --psql-bin "$PG_BIN/psql" -d postgres --set extension=vector \
+		--ext .sql -r test/pgtap >"$log" 2>&1
 	status=$?
 	shown "$log"
 	count_prove "$log" $status
@@ -230,15 +258,19 @@ suite_readme()
 	done
 }
 
-suite_quickstart()
+# run_example COMMAND...: one that prints TAP.
+run_example()
 {
 	local status
-	ANN_QUICKSTART_DIR=$work/quickstart "$top/examples/quickstart.sh" --check >"$log" 2>&1
+	"$@" >"$log" 2>&1
 	status=$?
 	shown "$log"
 	count_tap "$log"
 	[ $status = 0 ] || [ $failed != 0 ] || fail
 }
+
+suite_quickstart() { run_example env "ANN_QUICKSTART_DIR=$work/quickstart" "$top/examples/quickstart.sh" --check; }
+suite_migrate() { run_example "$top/examples/migrate-from-pgvector.sh"; }
 
 run_suite()
 {

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 #
 # server.sh
-#	  What the quick start and the tests share: Debian packages, finding
-#	  PostgreSQL, and private servers.  To be sourced.
+#	  What the examples and the tests share: Debian packages, finding
+#	  PostgreSQL, private servers, and checks.  To be sourced.
 #
 # A private server has its data in DIR/data and its socket and log in DIR; it
 # listens nowhere else, so any number of them live side by side.  It runs as
@@ -89,6 +89,20 @@ newest_server()
 		sed -n 's,^/usr/lib/postgresql/\([0-9]*\)/bin/postgres$,\1,p' | sort -n | tail -n 1 | grep .
 }
 
+# copy_postgres ROOT: the installation of PG_CONFIG once more, below ROOT, where
+# extensions can be installed with "make install DESTDIR=ROOT" and nobody else
+# sees them.  Prints the directory of its programs.
+copy_postgres()
+{
+	local what
+	for what in bindir pkglibdir sharedir; do
+		what=$("$PG_CONFIG" --$what | grep .) || die "$PG_CONFIG does not work."
+		mkdir -p "$1$what"
+		cp -R "$what/." "$1$what"
+	done
+	say "$1$("$PG_CONFIG" --bindir)"
+}
+
 # copy_tree FROM TO: the sources without what a build or a test run left there.
 copy_tree()
 {
@@ -131,4 +145,27 @@ stop_server()
 	if server_runs "$1"; then
 		as_server "$PG_BIN/pg_ctl" -D "$1/data" -m immediate -w -s stop
 	fi
+}
+
+# check NAME COMMAND...: one line of TAP, by the command's status.  In the end,
+# "checked" says how many there were, and fails if one did.
+checks=0
+failures=0
+check()
+{
+	local name=$1
+	shift
+	checks=$((checks + 1))
+	if "$@"; then
+		say "ok $checks - $name"
+	else
+		say "not ok $checks - $name"
+		failures=$((failures + 1))
+	fi
+}
+
+checked()
+{
+	say "1..$checks"
+	[ $failures = 0 ]
 }

@@ -23,6 +23,28 @@ AnnCorrupted(Relation index, BlockNumber blkno, const char *what)
 			 errhint("Please REINDEX it.")));
 }
 
+/*
+ * Raises the error for a page that is not ours.  Where pgvector was migrated,
+ * its indexes stay behind; their special space has the size of ours.
+ */
+static void
+foreign_page(Relation index, Buffer buf)
+{
+	Page		page = BufferGetPage(buf);
+
+	if (PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnPageOpaqueData)))
+	{
+		uint16		page_id = AnnPageGetOpaque(page)->page_id;
+
+		if (page_id == PGVECTOR_HNSW_PAGE_ID || page_id == PGVECTOR_IVFFLAT_PAGE_ID)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("index \"%s\" was built by pgvector", RelationGetRelationName(index)),
+					 errhint("Please REINDEX it.")));
+	}
+	AnnCorrupted(index, BufferGetBlockNumber(buf), "The page is not one of this index's");
+}
+
 void
 AnnInitPage(Page page, uint16 kind)
 {
@@ -52,7 +74,7 @@ check_page_id(Relation index, Buffer buf)
 
 	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnPageOpaqueData)) ||
 		AnnPageGetOpaque(page)->page_id != ANN_PAGE_ID)
-		AnnCorrupted(index, BufferGetBlockNumber(buf), "The page is not one of this index's");
+		foreign_page(index, buf);
 }
 
 void

@@ -20,6 +20,10 @@
 /* For pg_filedump and the like: the last two bytes of every page of ours. */
 #define ANN_PAGE_ID 0xFFA0
 
+/* The same of pgvector's pages. */
+#define PGVECTOR_HNSW_PAGE_ID 0xFF90
+#define PGVECTOR_IVFFLAT_PAGE_ID 0xFF84
+
 /* Kinds of pages; each access method numbers its own from ANN_PAGE_METHOD up. */
 #define ANN_PAGE_META 1
 #define ANN_PAGE_METHOD 16

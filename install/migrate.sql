@@ -1,0 +1,70 @@
+-- complain if script is sourced in psql, rather than via ALTER EXTENSION
+\echo Use "ALTER EXTENSION vector UPDATE TO 'ann'" to load this file. \quit
+
+--
+-- Makes any version of pgvector, 0.5.0 or later, what CREATE EXTENSION vector
+-- makes: its objects stay, with their OIDs, but their functions come from ann,
+-- and what is missing is added.  Tables are not touched.  Indexes are not
+-- either: ann recognizes those that pgvector built, and asks for a REINDEX.
+--
+
+-- Complains if the module of pgvector is in this session
+LOAD 'MODULE_PATHNAME';
+
+@script@
+
+-- 0.4 and 0.5 had vectors compressed
+ALTER TYPE vector SET (STORAGE = external);
+
+-- Before 0.6.1, these had the estimators of < and >, and - was its own commutator
+ALTER OPERATOR <= (vector, vector) SET (RESTRICT = scalarlesel, JOIN = scalarlejoinsel);
+ALTER OPERATOR >= (vector, vector) SET (RESTRICT = scalargesel, JOIN = scalargejoinsel);
+UPDATE pg_operator SET oprcom = 0 WHERE oid = '-(vector, vector)'::regoperator;
+
+-- What no command can do to an operator class: the support functions of
+-- vector_l2_ops, in place of pgvector's, are ann_vector_l2_metric, and so on.
+DO $migrate$
+DECLARE
+	entry record;
+	metric regprocedure;
+BEGIN
+	FOR entry IN
+		SELECT p.*, p.tableoid, c.opcname
+		FROM pg_amproc p
+			JOIN pg_opclass c ON c.opcfamily = p.amprocfamily
+			JOIN pg_am a ON a.oid = c.opcmethod
+		WHERE a.amname IN ('hnsw', 'ivfflat')
+	LOOP
+		metric := format('ann_%s(internal)', regexp_replace(entry.opcname, 'ops$', 'metric'));
+		IF entry.amprocnum > 1 THEN
+			DELETE FROM pg_amproc WHERE oid = entry.oid;
+			DELETE FROM pg_depend WHERE classid = entry.tableoid AND objid = entry.oid;
+		ELSIF entry.amproc <> metric THEN
+			UPDATE pg_amproc SET amproc = metric WHERE oid = entry.oid;
+			UPDATE pg_depend SET refobjid = metric
+				WHERE classid = entry.tableoid AND objid = entry.oid AND refclassid = 'pg_proc'::regclass;
+			-- on the type it depended through the function
+			INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
+				SELECT entry.tableoid, entry.oid, 0, 'pg_type'::regclass, entry.amproclefttype, 0, 'n'
+				WHERE entry.amproclefttype <> 'bit'::regtype;
+		END IF;
+	END LOOP;
+END
+$migrate$;
+
+-- pgvector's functions that ann has not
+DO $migrate$
+DECLARE
+	leftover regprocedure;
+BEGIN
+	FOR leftover IN
+		SELECT p.oid
+		FROM pg_extension e
+			JOIN pg_depend d ON d.refclassid = e.tableoid AND d.refobjid = e.oid
+			JOIN pg_proc p ON d.classid = p.tableoid AND d.objid = p.oid
+		WHERE e.extname = 'vector' AND d.deptype = 'e' AND p.probin <> 'MODULE_PATHNAME'
+	LOOP
+		EXECUTE format('DROP FUNCTION %s', leftover);
+	END LOOP;
+END
+$migrate$;
