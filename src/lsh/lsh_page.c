@@ -1,0 +1,439 @@
+/*
+ * lsh_page.c
+ *	  The pages of an lsh index: making an empty one, opening it, and finding
+ *	  the way through its trees.
+ *
+ * Changes nothing in an index that exists but the patience; lsh_insert.c and
+ * lsh_vacuum.c change trees, lsh_build.c fills them.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/rel.h"
+
+#include "lsh/lsh.h"
+
+/* How often a way through a tree may change under a descent. */
+#define MAX_DESCENTS 1000
+
+/*
+ * Making an index
+ */
+
+static LshFamily
+choose_family(const AnnMetric *metric)
+{
+	if (metric->form != ANN_FORM_NONE)
+		return LSH_CROSS_POLYTOPE;
+	return metric == &ann_metric_bit_jaccard ? LSH_MIN_HASH : LSH_BIT_SAMPLING;
+}
+
+int
+LshBits(const AnnSpace *space)
+{
+	if (space->metric->form == ANN_FORM_NONE)
+		return 0;
+	return space->rotated_dim <= 64 ? 4 : space->rotated_dim < 512 ? 2 : 1;
+}
+
+static int
+count_centre_pages(const AnnSpace *space)
+{
+	return (space->rotated_dim + LSH_CENTRE_FLOATS - 1) / LSH_CENTRE_FLOATS;
+}
+
+void
+LshMakeMeta(LshMetaPageData *meta, const AnnSpace *space, int tables)
+{
+	memset(meta, 0, sizeof(LshMetaPageData));
+	meta->header.magic = LSH_MAGIC;
+	meta->header.version = LSH_VERSION;
+	meta->dim = space->dim;
+	meta->bits = space->bits;
+	meta->tables = tables;
+	meta->patience = LSH_DEFAULT_PATIENCE;
+	meta->seed = (uint64) ann_seed;
+}
+
+static void
+write_centre(Relation rel, ForkNumber fork, const float *centre, int n)
+{
+	for (int i = 0; i < n; i += LSH_CENTRE_FLOATS)
+	{
+		Buffer		buf = AnnExtend(rel, fork);
+		Page		page = BufferGetPage(buf);
+		Size		size = sizeof(float) * Min(n - i, LSH_CENTRE_FLOATS);
+
+		AnnInitPage(page, LSH_PAGE_CENTRE);
+		memcpy(PageGetContents(page), centre + i, size);
+		((PageHeader) page)->pd_lower += size;
+		MarkBufferDirty(buf);
+		UnlockReleaseBuffer(buf);
+	}
+}
+
+void
+LshInitNode(Page page, int table, int level, const LshPlace *low)
+{
+	LshNode		node = LshPageNode(page);
+
+	AnnInitPage(page, LSH_PAGE_NODE);
+	memset(node, 0, offsetof(LshNodeData, entries));
+	node->table = table;
+	node->level = level;
+	node->right = InvalidBlockNumber;
+	node->low = *low;
+	LshPageSetCount(page, 1, 0);
+}
+
+/* An empty tree: a root and a leaf, in this order. */
+static void
+write_tree(Relation rel, ForkNumber fork, int table)
+{
+	LshPlace	low = LshFirstPlace(0);
+	Buffer		buf = AnnExtend(rel, fork);
+	Buffer		leaf_buf = AnnExtend(rel, fork);
+	LshDownlink *downlink = LshNodeDownlink(LshPageNode(BufferGetPage(buf)), 0);
+
+	LshInitNode(BufferGetPage(leaf_buf), table, 0, &low);
+	LshInitNode(BufferGetPage(buf), table, 1, &low);
+	downlink->low = low;
+	downlink->child = BufferGetBlockNumber(leaf_buf);
+	LshPageSetCount(BufferGetPage(buf), sizeof(LshDownlink), 1);
+	MarkBufferDirty(buf);
+	MarkBufferDirty(leaf_buf);
+	UnlockReleaseBuffer(leaf_buf);
+	UnlockReleaseBuffer(buf);
+}
+
+void
+LshCreate(Relation rel, ForkNumber fork, LshMetaPageData *meta, const AnnSpace *space,
+		  const float *centre)
+{
+	Buffer		buf = AnnExtend(rel, fork);
+
+	Assert(BufferGetBlockNumber(buf) == ANN_METAPAGE_BLKNO);
+	meta->centre_pages = centre != NULL ? count_centre_pages(space) : 0;
+	for (int i = 0; i < meta->tables; i++)
+		meta->roots[i] = ANN_METAPAGE_BLKNO + 1 + meta->centre_pages + 2 * i;
+	AnnInitMetaPage(BufferGetPage(buf), meta, sizeof(LshMetaPageData));
+	MarkBufferDirty(buf);
+	UnlockReleaseBuffer(buf);
+
+	if (centre != NULL)
+		write_centre(rel, fork, centre, space->rotated_dim);
+	for (int i = 0; i < meta->tables; i++)
+		write_tree(rel, fork, i);
+
+	/* What was cached is that of the index before a TRUNCATE. */
+	if (rel->rd_amcache != NULL)
+		pfree(rel->rd_amcache);
+	rel->rd_amcache = NULL;
+}
+
+void
+LshWritePatience(LshIndex *index, float patience)
+{
+	Buffer		buf = AnnReadMeta(index->rel, LSH_MAGIC, LSH_VERSION, BUFFER_LOCK_EXCLUSIVE);
+	AnnEdit		edit;
+
+	AnnEditBegin(&edit, index->rel, index->building);
+	((LshMetaPageData *) AnnMetaContents(AnnEditPage(&edit, buf)))->patience = patience;
+	AnnEditCommit(&edit);
+}
+
+/*
+ * Opening an index
+ */
+
+/* What rd_amcache holds. */
+typedef struct LshCache
+{
+	LshMetaPageData meta;
+	float		centre[FLEXIBLE_ARRAY_MEMBER];
+} LshCache;
+
+static void
+read_centre(Relation rel, float *centre, int n)
+{
+	for (int i = 0; i < n; i += LSH_CENTRE_FLOATS)
+	{
+		BlockNumber blkno = ANN_METAPAGE_BLKNO + 1 + i / LSH_CENTRE_FLOATS;
+		Buffer		buf = AnnReadBuffer(rel, blkno, LSH_PAGE_CENTRE, NULL, BUFFER_LOCK_SHARE);
+
+		if (AnnPageIsUnused(BufferGetPage(buf)))
+			AnnCorrupted(rel, blkno, "The centre is missing");
+		memcpy(centre + i, PageGetContents(BufferGetPage(buf)),
+			   sizeof(float) * Min(n - i, LSH_CENTRE_FLOATS));
+		UnlockReleaseBuffer(buf);
+	}
+}
+
+static void
+check_meta(Relation rel, const LshMetaPageData *meta, BlockNumber nblocks)
+{
+	/* ALTER TABLE may take the column's dimensions away, but not change them. */
+	int			typmod = TupleDescAttr(rel->rd_att, 0)->atttypmod;
+	AnnSpace	space;
+	bool		sound;
+
+	AnnSpaceOpen(&space, rel, meta->dim, 0);
+	sound = (typmod < 0 || typmod == meta->dim) && meta->dim >= 1 &&
+		meta->dim <= (space.metric->form == ANN_FORM_NONE ? space.metric->max_dim : ANN_MAX_QUANTIZED_DIM) &&
+		meta->bits == LshBits(&space) &&
+		(meta->centre_pages == 0 || meta->centre_pages == count_centre_pages(&space)) &&
+		meta->tables >= 1 && meta->tables <= LSH_MAX_TABLES &&
+		meta->patience > 0 && meta->norm >= 0;
+	for (int i = 0; sound && i < meta->tables; i++)
+		sound = meta->roots[i] > meta->centre_pages && meta->roots[i] < nblocks;
+	if (!sound)
+		AnnCorrupted(rel, ANN_METAPAGE_BLKNO, "The metapage does not agree with the definition of the index");
+}
+
+static LshCache *
+read_cache(Relation rel, BlockNumber nblocks)
+{
+	Buffer		buf = AnnReadMeta(rel, LSH_MAGIC, LSH_VERSION, BUFFER_LOCK_SHARE);
+	LshMetaPageData meta = *(LshMetaPageData *) AnnMetaContents(BufferGetPage(buf));
+	int			n = meta.centre_pages == 0 ? 0 : AnnRotatedDim(meta.dim);
+	LshCache   *cache;
+
+	UnlockReleaseBuffer(buf);
+	check_meta(rel, &meta, nblocks);
+	cache = MemoryContextAlloc(rel->rd_indexcxt, offsetof(LshCache, centre) + sizeof(float) * n);
+	cache->meta = meta;
+	read_centre(rel, cache->centre, n);
+	return cache;
+}
+
+void
+LshOpen(LshIndex *index, Relation rel)
+{
+	LshCache   *cache;
+
+	index->rel = rel;
+	index->nblocks = RelationGetNumberOfBlocks(rel);
+	index->building = false;
+	if (rel->rd_amcache == NULL)
+		rel->rd_amcache = read_cache(rel, index->nblocks);
+	cache = rel->rd_amcache;
+
+	index->meta = cache->meta;
+	AnnSpaceOpen(&index->space, rel, index->meta.dim, index->meta.bits);
+	index->row_size = INTALIGN(offsetof(LshRowData, code) + index->space.code_size);
+	index->leaf_rows = LSH_NODE_ROOM / index->row_size;
+	LshHashInit(&index->hash, choose_family(index->space.metric),
+				index->space.rotated_dim > 0 ? index->space.rotated_dim : index->space.dim,
+				index->meta.tables, index->meta.seed);
+
+	index->centre = NULL;
+	if (index->meta.centre_pages > 0)
+	{
+		Size		size = sizeof(float) * index->space.rotated_dim;
+
+		index->centre = memcpy(palloc(size), cache->centre, size);
+	}
+}
+
+/*
+ * Reading nodes
+ */
+
+/*
+ * The number of entries of a node; raises an error if there cannot be so many.
+ */
+static int
+count_entries(LshIndex *index, BlockNumber blkno, Page page)
+{
+	LshNode		node = LshPageNode(page);
+	Size		entry_size = LshEntrySize(index, node);
+	LocationIndex lower = ((PageHeader) page)->pd_lower;
+	Size		start = node->entries - (char *) page;
+
+	if (lower < start || (lower - start) % entry_size != 0 ||
+		(lower - start) / entry_size > LshNodeCapacity(index, node) ||
+		(node->level > 0 && lower == start))
+		AnnCorrupted(index->rel, blkno, "A node has an impossible number of entries");
+	return (lower - start) / entry_size;
+}
+
+/* Reads and locks a page that is, or was, a node. */
+static Buffer
+read_page(LshIndex *index, BlockNumber blkno, BufferAccessStrategy strategy, int lockmode)
+{
+	Buffer		buf;
+
+	/* The size of the index costs a system call. */
+	if (blkno >= index->nblocks)
+		index->nblocks = RelationGetNumberOfBlocks(index->rel);
+	if (blkno <= index->meta.centre_pages || blkno >= index->nblocks)
+		AnnCorrupted(index->rel, blkno, "A link leads to a block that is not a node's");
+
+	buf = ReadBufferExtended(index->rel, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
+	LockBuffer(buf, lockmode);
+	return buf;
+}
+
+static bool
+is_node(LshIndex *index, Buffer buf)
+{
+	Page		page = BufferGetPage(buf);
+
+	if (AnnPageIsUnused(page))
+		return false;
+	if (PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnPageOpaqueData)) &&
+		AnnPageGetOpaque(page)->page_id == ANN_PAGE_ID &&
+		AnnPageGetOpaque(page)->kind == LSH_PAGE_FREE)
+		return false;
+	AnnCheckPage(index->rel, buf, LSH_PAGE_NODE);
+	return true;
+}
+
+Buffer
+LshReadNode(LshIndex *index, BlockNumber blkno, int table, int level,
+			BufferAccessStrategy strategy, int lockmode, int *count)
+{
+	Buffer		buf = read_page(index, blkno, strategy, lockmode);
+	LshNode		node = LshPageNode(BufferGetPage(buf));
+
+	if (!is_node(index, buf) || node->table != table || node->level != level)
+	{
+		UnlockReleaseBuffer(buf);
+		return InvalidBuffer;
+	}
+	*count = count_entries(index, blkno, BufferGetPage(buf));
+	return buf;
+}
+
+Buffer
+LshReadRoot(LshIndex *index, int table, int lockmode, int *count)
+{
+	BlockNumber blkno = index->meta.roots[table];
+	Buffer		buf = read_page(index, blkno, NULL, lockmode);
+	LshNode		node = LshPageNode(BufferGetPage(buf));
+
+	if (!is_node(index, buf) || node->table != table || node->level == 0 ||
+		BlockNumberIsValid(node->right))
+		AnnCorrupted(index->rel, blkno, "The page is not a root");
+	*count = count_entries(index, blkno, BufferGetPage(buf));
+	return buf;
+}
+
+int
+LshFindDownlink(LshNode node, int count, const LshPlace *place)
+{
+	int			low = 0;
+	int			high = count;
+
+	/* The last one that does not lie beyond the place. */
+	while (high - low > 1)
+	{
+		int			middle = (low + high) / 2;
+
+		if (LshPlaceCompare(&LshNodeDownlink(node, middle)->low, place) <= 0)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/*
+ * One descent; InvalidBuffer if the tree changed under it.
+ */
+static Buffer
+descend(LshIndex *index, int table, const LshPlace *place, BufferAccessStrategy strategy,
+		int lockmode, int *count)
+{
+	Buffer		buf = LshReadRoot(index, table, BUFFER_LOCK_SHARE, count);
+	int			level = LshPageNode(BufferGetPage(buf))->level;
+
+	for (;;)
+	{
+		LshNode		node = LshPageNode(BufferGetPage(buf));
+		BlockNumber next;
+
+		if (LshPlaceCompare(place, &node->low) < 0)
+		{
+			UnlockReleaseBuffer(buf);
+			return InvalidBuffer;
+		}
+
+		if (LshNodeEndsBefore(node, place))
+			next = node->right;
+		else if (level == 0)
+			return buf;
+		else
+		{
+			next = LshNodeDownlink(node, LshFindDownlink(node, *count, place))->child;
+			level--;
+		}
+		UnlockReleaseBuffer(buf);
+		CHECK_FOR_INTERRUPTS();
+
+		buf = LshReadNode(index, next, table, level, level == 0 ? strategy : NULL,
+						  level == 0 ? lockmode : BUFFER_LOCK_SHARE, count);
+		if (!BufferIsValid(buf))
+			return InvalidBuffer;
+	}
+}
+
+Buffer
+LshFindLeaf(LshIndex *index, int table, const LshPlace *place, BufferAccessStrategy strategy,
+			int lockmode, int *count)
+{
+	for (int i = 0; i < MAX_DESCENTS; i++)
+	{
+		Buffer		buf = descend(index, table, place, strategy, lockmode, count);
+
+		if (BufferIsValid(buf))
+			return buf;
+		CHECK_FOR_INTERRUPTS();
+	}
+	AnnCorrupted(index->rel, index->meta.roots[table], "A link leads to the wrong node");
+}
+
+void
+LshWalkBegin(LshWalk *walk, LshIndex *index, int table, BufferAccessStrategy strategy)
+{
+	walk->index = index;
+	walk->table = table;
+	walk->strategy = strategy;
+	walk->from = LshFirstPlace(0);
+	walk->high = walk->from;
+	walk->next = InvalidBlockNumber;
+	walk->done = false;
+}
+
+Buffer
+LshWalkNext(LshWalk *walk, int lockmode, int *count)
+{
+	Buffer		buf = InvalidBuffer;
+	LshNode		node;
+
+	if (walk->done)
+		return InvalidBuffer;
+
+	CHECK_FOR_INTERRUPTS();
+	walk->from = walk->high;
+	if (BlockNumberIsValid(walk->next))
+	{
+		buf = LshReadNode(walk->index, walk->next, walk->table, 0, walk->strategy, lockmode, count);
+		if (BufferIsValid(buf) &&
+			LshPlaceCompare(&LshPageNode(BufferGetPage(buf))->low, &walk->from) != 0)
+		{
+			UnlockReleaseBuffer(buf);
+			buf = InvalidBuffer;
+		}
+	}
+	if (!BufferIsValid(buf))
+		buf = LshFindLeaf(walk->index, walk->table, &walk->from, walk->strategy, lockmode, count);
+
+	node = LshPageNode(BufferGetPage(buf));
+	walk->next = node->right;
+	walk->done = !BlockNumberIsValid(node->right);
+	walk->high = node->high;
+	if (!walk->done && LshPlaceCompare(&walk->high, &walk->from) <= 0)
+		AnnCorrupted(walk->index->rel, BufferGetBlockNumber(buf), "The leaves of a table are out of order");
+	return buf;
+}

@@ -1,0 +1,141 @@
+/*
+ * lsh_page.h
+ *	  The pages of an lsh index.  README.md section 2 has the tables.
+ */
+#ifndef LSH_PAGE_H
+#define LSH_PAGE_H
+
+#include "storage/itemptr.h"
+
+#include "am/am_page.h"
+#include "lsh/lsh_hash.h"
+
+#define LSH_MAGIC 0x4C534848
+#define LSH_VERSION 1
+
+/* Kinds of pages. */
+#define LSH_PAGE_CENTRE ANN_PAGE_METHOD
+#define LSH_PAGE_NODE (ANN_PAGE_METHOD + 1)
+#define LSH_PAGE_FREE (ANN_PAGE_METHOD + 2)
+
+typedef struct LshMetaPageData
+{
+	AnnMetaHeaderData header;
+	uint32		dim;
+	uint16		bits;
+	uint16		tables;
+	uint32		centre_pages;
+	float		patience;
+	uint64		seed;
+	float		norm;			/* the greatest; 0 unless for inner product */
+	float		lift;			/* mean of the element added to the others */
+	BlockNumber roots[LSH_MAX_TABLES];
+} LshMetaPageData;
+
+StaticAssertDecl(offsetof(LshMetaPageData, seed) == 24 &&
+				 offsetof(LshMetaPageData, roots) == 40, "metapage is on disk");
+
+/* Floats on a centre page. */
+#define LSH_CENTRE_FLOATS 2000
+
+/* Where a row is in the order of a table. */
+typedef struct LshPlace
+{
+	uint32		key;
+	ItemPointerData tid;
+	uint16		unused;
+} LshPlace;
+
+StaticAssertDecl(sizeof(LshPlace) == 12, "places are on disk");
+
+typedef struct LshNodeData
+{
+	uint16		table;
+	uint16		level;			/* 0: leaf */
+	BlockNumber right;
+	LshPlace	low;
+	LshPlace	high;			/* means nothing if there is no right sibling */
+	char		entries[FLEXIBLE_ARRAY_MEMBER];
+} LshNodeData;
+
+StaticAssertDecl(offsetof(LshNodeData, entries) == 32, "nodes are on disk");
+
+typedef LshNodeData *LshNode;
+
+typedef struct LshRowData
+{
+	LshPlace	place;
+	char		code[FLEXIBLE_ARRAY_MEMBER];
+} LshRowData;
+
+typedef LshRowData *LshRow;
+
+typedef struct LshDownlink
+{
+	LshPlace	low;
+	BlockNumber child;
+} LshDownlink;
+
+StaticAssertDecl(sizeof(LshDownlink) == 16, "downlinks are on disk");
+
+/* Bytes for entries of a node, and how many of the smallest that is. */
+#define LSH_NODE_ROOM (ANN_PAGE_ROOM - offsetof(LshNodeData, entries))
+#define LSH_MAX_ENTRIES ((int) (LSH_NODE_ROOM / sizeof(LshDownlink)))
+
+static inline LshNode
+LshPageNode(Page page)
+{
+	return (LshNode) PageGetContents(page);
+}
+
+static inline void *
+LshNodeEntry(LshNode node, Size entry_size, int i)
+{
+	return node->entries + entry_size * i;
+}
+
+static inline LshDownlink *
+LshNodeDownlink(LshNode node, int i)
+{
+	return LshNodeEntry(node, sizeof(LshDownlink), i);
+}
+
+/* Entries of a node. */
+static inline int
+LshPageCount(Page page, Size entry_size)
+{
+	return (((PageHeader) page)->pd_lower - (LshPageNode(page)->entries - (char *) page)) / entry_size;
+}
+
+static inline void
+LshPageSetCount(Page page, Size entry_size, int count)
+{
+	((PageHeader) page)->pd_lower = LshPageNode(page)->entries + entry_size * count - (char *) page;
+}
+
+static inline int
+LshPlaceCompare(const LshPlace *a, const LshPlace *b)
+{
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	return ItemPointerCompare(unconstify(ItemPointerData *, &a->tid),
+							  unconstify(ItemPointerData *, &b->tid));
+}
+
+/* The first place of all that have the key. */
+static inline LshPlace
+LshFirstPlace(uint32 key)
+{
+	LshPlace	place = {.key = key};
+
+	return place;
+}
+
+/* Does a place lie beyond the node? */
+static inline bool
+LshNodeEndsBefore(LshNode node, const LshPlace *place)
+{
+	return BlockNumberIsValid(node->right) && LshPlaceCompare(place, &node->high) >= 0;
+}
+
+#endif							/* LSH_PAGE_H */
