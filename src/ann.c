@@ -9,6 +9,7 @@
 #include "compat.h"
 #include "hnsw/hnsw.h"
 #include "kernels/kernels.h"
+#include "lsh/lsh.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -64,6 +65,7 @@ _PG_init(void)
 
 	AnnInit();
 	HnswInit();
+	LshInit();
 
 	MarkGUCPrefixReserved("ann");
 }

@@ -40,7 +40,7 @@ LshGetTables(Relation rel)
 double
 LshPatience(const LshIndex *index)
 {
-	return lsh_target_recall < 1 ? index->meta.patience / (1 - lsh_target_recall) : INFINITY;
+	return lsh_target_recall < 1 ? index->patience / (1 - lsh_target_recall) : INFINITY;
 }
 
 static bytea *
@@ -91,7 +91,7 @@ lshcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	LshOpen(&index, rel);
 	index_close(rel, NoLock);
 
-	reads = index.meta.tables + 2 * LshPatience(&index);
+	reads = index.hash.tables + 2 * LshPatience(&index);
 	if (lsh_max_probes > 0)
 		reads = Min(reads, lsh_max_probes);
 	cost.first = tuples * Min(reads / leaves, 1);

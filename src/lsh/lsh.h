@@ -24,12 +24,14 @@ typedef struct LshIndex
 {
 	Relation	rel;
 	BlockNumber nblocks;		/* when last looked */
-	LshMetaPageData meta;
+	float		patience;
+	float		norm;
+	float		lift;
 	AnnSpace	space;
 	LshHash		hash;
 	Size		row_size;
 	int			leaf_rows;		/* a leaf has room for */
-	const float *centre;		/* rotated; NULL if it is the origin */
+	float	   *centre;			/* rotated; NULL if it is the origin */
 } LshIndex;
 
 /* lsh.c */
@@ -50,17 +52,17 @@ extern double LshPatience(const LshIndex *index);
 /* Bits per dimension of codes of a space; 0: values are stored whole. */
 extern int	LshBits(const AnnSpace *space);
 
-/* The metapage of a new index, but for what LshCreate adds. */
-extern void LshMakeMeta(LshMetaPageData *meta, const AnnSpace *space, int tables);
-
 /*
- * Makes an empty index: metapage, centre (NULL: the origin), and for each table
- * a root and behind it a leaf.
+ * The metapage of a new index, in memory that has room for a centre too; sets
+ * the centre; and makes an empty index with it: metapage, and for each table a
+ * root and behind it a leaf.
  */
-extern void LshCreate(Relation rel, ForkNumber fork, LshMetaPageData *meta, const AnnSpace *space,
-					  const float *centre);
+extern LshMetaPage LshMakeMeta(const AnnSpace *space, int tables);
+extern void LshSetCentre(LshMetaPage meta, const AnnSpace *space, const float *centre);
+extern void LshCreate(Relation rel, ForkNumber fork, const LshMetaPageData *meta);
 
-extern void LshWritePatience(LshIndex *index, float patience);
+/* Sets the patience of an index that is being built. */
+extern void LshWritePatience(Relation rel, float patience);
 
 extern void LshOpen(LshIndex *index, Relation rel);
 
@@ -129,16 +131,25 @@ extern Buffer LshWalkNext(LshWalk *walk, int lockmode, int *count);
 /* A value to be searched for. */
 typedef struct LshValue
 {
-	AnnQuery   *query;			/* compares codes with it */
-	double		offset;			/* to be added to these distances */
+	AnnQuery   *query;
+	double		offset;			/* of all distances from codes */
 	void	   *hashed;			/* see lsh_hash.h */
 } LshValue;
 
-/*
- * Prepares a search, in the current memory context.  The query, one of the
- * index's space, is changed to compare the codes of this index.
- */
+/* Prepares a search for a query, in the current memory context. */
 extern void LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *query);
+
+extern Size LshCodeSize(const AnnSpace *space);
+
+/* Distances between a value and up to ANN_BATCH rows, as their codes have it. */
+extern void LshDistances(const LshValue *value, const LshRow *rows, int n, double *out);
+
+/*
+ * By how much the true distance may be less or more: almost certainly not by
+ * more than that.  The limit of it for any distance takes less time.
+ */
+extern double LshError(const LshValue *value, LshRow row, double distance);
+extern double LshErrorLimit(const LshValue *value, LshRow row);
 
 /*
  * Makes a row of a value, in the current memory context, but for its place, and
@@ -191,6 +202,9 @@ extern double LshSearchBound(const LshSearch *search);
  */
 extern const LshFound *LshSearchNext(LshSearch *search);
 
+/* Has a row been found that may be among the k best? */
+extern bool LshSearchFound(const LshSearch *search, const ItemPointerData *tid);
+
 /* Doubles k.  False if rows were forgotten that this would take. */
 extern bool LshSearchMore(LshSearch *search);
 
@@ -204,10 +218,23 @@ extern void lshbuildempty(Relation rel);
 
 /* lsh_calibrate.c */
 
-/*
- * Measures the patience of an index, with rows of a sample as queries.
- */
-extern void LshCalibrate(LshIndex *index, Relation heap, const LshSample *sample);
+/* Rows of a sample that serve as queries. */
+#define LSH_SAMPLE_QUERIES 200
+
+/* A sample of the rows an index is built of. */
+typedef struct LshSample
+{
+	AnnSpace	space;
+	MemoryContext context;
+	int			count;			/* values added to sum */
+	double	   *sum;			/* of rotated vectors */
+	float	   *norm2;			/* of each row */
+	int			nqueries;
+	Datum		queries[LSH_SAMPLE_QUERIES];	/* values of some of the rows */
+} LshSample;
+
+/* Measures the patience of an index that is being built. */
+extern void LshCalibrate(Relation rel, const LshSample *sample);
 
 /* lsh_vacuum.c */
 extern IndexBulkDeleteResult *lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,

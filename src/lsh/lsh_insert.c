@@ -289,10 +289,10 @@ insert_row(LshIndex *index, int table, LshRow row)
 	}
 
 	UnlockReleaseBuffer(buf);
-	LockPage(index->rel, index->meta.roots[table], ExclusiveLock);
+	LockPage(index->rel, LshRoot(table), ExclusiveLock);
 	while (!add_row_or_split(index, table, row))
 		CHECK_FOR_INTERRUPTS();
-	UnlockPage(index->rel, index->meta.roots[table], ExclusiveLock);
+	UnlockPage(index->rel, LshRoot(table), ExclusiveLock);
 }
 
 bool
@@ -315,7 +315,7 @@ lshinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation h
 	if (LshPrepareRow(&index, values[0], &row, keys))
 	{
 		row->place.tid = *tid;
-		for (int table = 0; table < index.meta.tables; table++)
+		for (int table = 0; table < index.hash.tables; table++)
 		{
 			row->place.key = keys[table];
 			insert_row(&index, table, row);

@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "miscadmin.h"
 #include "utils/rel.h"
 
@@ -15,6 +17,9 @@
 
 /* How often a way through a tree may change under a descent. */
 #define MAX_DESCENTS 1000
+
+/* The patience of an index that has none of its own. */
+#define DEFAULT_PATIENCE 4
 
 /*
  * Making an index
@@ -36,40 +41,32 @@ LshBits(const AnnSpace *space)
 	return space->rotated_dim <= 64 ? 4 : space->rotated_dim < 512 ? 2 : 1;
 }
 
-static int
-count_centre_pages(const AnnSpace *space)
+static Size
+meta_size(const LshMetaPageData *meta)
 {
-	return (space->rotated_dim + LSH_CENTRE_FLOATS - 1) / LSH_CENTRE_FLOATS;
+	return offsetof(LshMetaPageData, centre) + meta->centre_size;
 }
 
-void
-LshMakeMeta(LshMetaPageData *meta, const AnnSpace *space, int tables)
+LshMetaPage
+LshMakeMeta(const AnnSpace *space, int tables)
 {
-	memset(meta, 0, sizeof(LshMetaPageData));
+	LshMetaPage meta = palloc0(BLCKSZ);
+
 	meta->header.magic = LSH_MAGIC;
 	meta->header.version = LSH_VERSION;
 	meta->dim = space->dim;
 	meta->bits = space->bits;
 	meta->tables = tables;
-	meta->patience = LSH_DEFAULT_PATIENCE;
+	meta->patience = DEFAULT_PATIENCE;
 	meta->seed = (uint64) ann_seed;
+	return meta;
 }
 
-static void
-write_centre(Relation rel, ForkNumber fork, const float *centre, int n)
+void
+LshSetCentre(LshMetaPage meta, const AnnSpace *space, const float *centre)
 {
-	for (int i = 0; i < n; i += LSH_CENTRE_FLOATS)
-	{
-		Buffer		buf = AnnExtend(rel, fork);
-		Page		page = BufferGetPage(buf);
-		Size		size = sizeof(float) * Min(n - i, LSH_CENTRE_FLOATS);
-
-		AnnInitPage(page, LSH_PAGE_CENTRE);
-		memcpy(PageGetContents(page), centre + i, size);
-		((PageHeader) page)->pd_lower += size;
-		MarkBufferDirty(buf);
-		UnlockReleaseBuffer(buf);
-	}
+	meta->centre_size = AnnCentreSize(space);
+	AnnCentreEncode(space, centre, meta->centre);
 }
 
 void
@@ -107,23 +104,17 @@ write_tree(Relation rel, ForkNumber fork, int table)
 }
 
 void
-LshCreate(Relation rel, ForkNumber fork, LshMetaPageData *meta, const AnnSpace *space,
-		  const float *centre)
+LshCreate(Relation rel, ForkNumber fork, const LshMetaPageData *meta)
 {
 	Buffer		buf = AnnExtend(rel, fork);
 
 	Assert(BufferGetBlockNumber(buf) == ANN_METAPAGE_BLKNO);
-	meta->centre_pages = centre != NULL ? count_centre_pages(space) : 0;
-	for (int i = 0; i < meta->tables; i++)
-		meta->roots[i] = ANN_METAPAGE_BLKNO + 1 + meta->centre_pages + 2 * i;
-	AnnInitMetaPage(BufferGetPage(buf), meta, sizeof(LshMetaPageData));
+	AnnInitMetaPage(BufferGetPage(buf), meta, meta_size(meta));
 	MarkBufferDirty(buf);
 	UnlockReleaseBuffer(buf);
 
-	if (centre != NULL)
-		write_centre(rel, fork, centre, space->rotated_dim);
-	for (int i = 0; i < meta->tables; i++)
-		write_tree(rel, fork, i);
+	for (int table = 0; table < meta->tables; table++)
+		write_tree(rel, fork, table);
 
 	/* What was cached is that of the index before a TRUNCATE. */
 	if (rel->rd_amcache != NULL)
@@ -132,13 +123,13 @@ LshCreate(Relation rel, ForkNumber fork, LshMetaPageData *meta, const AnnSpace *
 }
 
 void
-LshWritePatience(LshIndex *index, float patience)
+LshWritePatience(Relation rel, float patience)
 {
-	Buffer		buf = AnnReadMeta(index->rel, LSH_MAGIC, LSH_VERSION, BUFFER_LOCK_EXCLUSIVE);
+	Buffer		buf = AnnReadMeta(rel, LSH_MAGIC, LSH_VERSION, BUFFER_LOCK_EXCLUSIVE);
 	AnnEdit		edit;
 
-	AnnEditBegin(&edit, index->rel, index->building);
-	((LshMetaPageData *) AnnMetaContents(AnnEditPage(&edit, buf)))->patience = patience;
+	AnnEditBegin(&edit, rel, true);
+	((LshMetaPage) AnnMetaContents(AnnEditPage(&edit, buf)))->patience = patience;
 	AnnEditCommit(&edit);
 }
 
@@ -146,93 +137,77 @@ LshWritePatience(LshIndex *index, float patience)
  * Opening an index
  */
 
-/* What rd_amcache holds. */
-typedef struct LshCache
-{
-	LshMetaPageData meta;
-	float		centre[FLEXIBLE_ARRAY_MEMBER];
-} LshCache;
-
 static void
-read_centre(Relation rel, float *centre, int n)
-{
-	for (int i = 0; i < n; i += LSH_CENTRE_FLOATS)
-	{
-		BlockNumber blkno = ANN_METAPAGE_BLKNO + 1 + i / LSH_CENTRE_FLOATS;
-		Buffer		buf = AnnReadBuffer(rel, blkno, LSH_PAGE_CENTRE, NULL, BUFFER_LOCK_SHARE);
-
-		if (AnnPageIsUnused(BufferGetPage(buf)))
-			AnnCorrupted(rel, blkno, "The centre is missing");
-		memcpy(centre + i, PageGetContents(BufferGetPage(buf)),
-			   sizeof(float) * Min(n - i, LSH_CENTRE_FLOATS));
-		UnlockReleaseBuffer(buf);
-	}
-}
-
-static void
-check_meta(Relation rel, const LshMetaPageData *meta, BlockNumber nblocks)
+check_meta(Relation rel, const LshMetaPageData *meta, Size size)
 {
 	/* ALTER TABLE may take the column's dimensions away, but not change them. */
 	int			typmod = TupleDescAttr(rel->rd_att, 0)->atttypmod;
 	AnnSpace	space;
-	bool		sound;
+	int			max_dim;
 
-	AnnSpaceOpen(&space, rel, meta->dim, 0);
-	sound = (typmod < 0 || typmod == meta->dim) && meta->dim >= 1 &&
-		meta->dim <= (space.metric->form == ANN_FORM_NONE ? space.metric->max_dim : ANN_MAX_QUANTIZED_DIM) &&
-		meta->bits == LshBits(&space) &&
-		(meta->centre_pages == 0 || meta->centre_pages == count_centre_pages(&space)) &&
-		meta->tables >= 1 && meta->tables <= LSH_MAX_TABLES &&
-		meta->patience > 0 && meta->norm >= 0;
-	for (int i = 0; sound && i < meta->tables; i++)
-		sound = meta->roots[i] > meta->centre_pages && meta->roots[i] < nblocks;
-	if (!sound)
+	AnnSpaceOpen(&space, rel, meta->dim, 0, 0);
+	max_dim = space.metric->form == ANN_FORM_NONE ? space.metric->max_dim : ANN_MAX_QUANTIZED_DIM;
+	if (size < offsetof(LshMetaPageData, centre) || size != meta_size(meta) ||
+		(typmod >= 0 && typmod != meta->dim) || meta->dim < 1 || meta->dim > max_dim ||
+		meta->bits != LshBits(&space) ||
+		meta->tables < 1 || meta->tables > LSH_MAX_TABLES ||
+		!(meta->patience > 0) || !(meta->norm >= 0) || !isfinite(meta->lift) ||
+		(meta->centre_size > 0 && (meta->bits == 0 || meta->centre_size != AnnCentreSize(&space))))
 		AnnCorrupted(rel, ANN_METAPAGE_BLKNO, "The metapage does not agree with the definition of the index");
 }
 
-static LshCache *
-read_cache(Relation rel, BlockNumber nblocks)
+/* A copy of what is on the metapage, for rd_amcache. */
+static LshMetaPage
+read_meta(Relation rel)
 {
 	Buffer		buf = AnnReadMeta(rel, LSH_MAGIC, LSH_VERSION, BUFFER_LOCK_SHARE);
-	LshMetaPageData meta = *(LshMetaPageData *) AnnMetaContents(BufferGetPage(buf));
-	int			n = meta.centre_pages == 0 ? 0 : AnnRotatedDim(meta.dim);
-	LshCache   *cache;
+	Page		page = BufferGetPage(buf);
+	PGAlignedBlock copy;
+	Size		size = ((PageHeader) page)->pd_lower - ((char *) AnnMetaContents(page) - (char *) page);
+	LshMetaPage meta;
 
+	size = Min(size, ANN_PAGE_ROOM);
+	memcpy(copy.data, AnnMetaContents(page), size);
 	UnlockReleaseBuffer(buf);
-	check_meta(rel, &meta, nblocks);
-	cache = MemoryContextAlloc(rel->rd_indexcxt, offsetof(LshCache, centre) + sizeof(float) * n);
-	cache->meta = meta;
-	read_centre(rel, cache->centre, n);
-	return cache;
+
+	check_meta(rel, (LshMetaPage) copy.data, size);
+	meta = MemoryContextAlloc(rel->rd_indexcxt, size);
+	memcpy(meta, copy.data, size);
+	return meta;
 }
 
 void
 LshOpen(LshIndex *index, Relation rel)
 {
-	LshCache   *cache;
+	LshMetaPage meta;
+	AnnSpace   *space = &index->space;
 
 	index->rel = rel;
 	index->nblocks = RelationGetNumberOfBlocks(rel);
-	index->building = false;
 	if (rel->rd_amcache == NULL)
-		rel->rd_amcache = read_cache(rel, index->nblocks);
-	cache = rel->rd_amcache;
+		rel->rd_amcache = read_meta(rel);
+	meta = rel->rd_amcache;
 
-	index->meta = cache->meta;
-	AnnSpaceOpen(&index->space, rel, index->meta.dim, index->meta.bits);
-	index->row_size = INTALIGN(offsetof(LshRowData, code) + index->space.code_size);
+	index->patience = meta->patience;
+	index->norm = meta->norm;
+	index->lift = meta->lift;
+	AnnSpaceOpen(space, rel, meta->dim, meta->bits, 0);
+	LshHashInit(&index->hash, choose_family(space->metric),
+				space->rotated_dim > 0 ? space->rotated_dim : space->dim,
+				meta->tables, meta->seed);
+	index->row_size = INTALIGN(offsetof(LshRowData, code) + LshCodeSize(space));
 	index->leaf_rows = LSH_NODE_ROOM / index->row_size;
-	LshHashInit(&index->hash, choose_family(index->space.metric),
-				index->space.rotated_dim > 0 ? index->space.rotated_dim : index->space.dim,
-				index->meta.tables, index->meta.seed);
 
 	index->centre = NULL;
-	if (index->meta.centre_pages > 0)
+	if (meta->centre_size > 0)
 	{
-		Size		size = sizeof(float) * index->space.rotated_dim;
-
-		index->centre = memcpy(palloc(size), cache->centre, size);
+		index->centre = palloc(sizeof(float) * space->rotated_dim);
+		AnnCentreDecode(space, meta->centre, index->centre);
 	}
+
+	/* Inner products are not between points, so their queries have no centre. */
+	if (space->metric->form != ANN_FORM_IP)
+		space->centre = index->centre;
 }
 
 /*
@@ -254,6 +229,8 @@ count_entries(LshIndex *index, BlockNumber blkno, Page page)
 		(lower - start) / entry_size > LshNodeCapacity(index, node) ||
 		(node->level > 0 && lower == start))
 		AnnCorrupted(index->rel, blkno, "A node has an impossible number of entries");
+	if (BlockNumberIsValid(node->right) && LshPlaceCompare(&node->low, &node->high) >= 0)
+		AnnCorrupted(index->rel, blkno, "A node ends before it begins");
 	return (lower - start) / entry_size;
 }
 
@@ -266,7 +243,7 @@ read_page(LshIndex *index, BlockNumber blkno, BufferAccessStrategy strategy, int
 	/* The size of the index costs a system call. */
 	if (blkno >= index->nblocks)
 		index->nblocks = RelationGetNumberOfBlocks(index->rel);
-	if (blkno <= index->meta.centre_pages || blkno >= index->nblocks)
+	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
 		AnnCorrupted(index->rel, blkno, "A link leads to a block that is not a node's");
 
 	buf = ReadBufferExtended(index->rel, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
@@ -308,7 +285,7 @@ LshReadNode(LshIndex *index, BlockNumber blkno, int table, int level,
 Buffer
 LshReadRoot(LshIndex *index, int table, int lockmode, int *count)
 {
-	BlockNumber blkno = index->meta.roots[table];
+	BlockNumber blkno = LshRoot(table);
 	Buffer		buf = read_page(index, blkno, NULL, lockmode);
 	LshNode		node = LshPageNode(BufferGetPage(buf));
 
@@ -347,19 +324,25 @@ descend(LshIndex *index, int table, const LshPlace *place, BufferAccessStrategy 
 {
 	Buffer		buf = LshReadRoot(index, table, BUFFER_LOCK_SHARE, count);
 	int			level = LshPageNode(BufferGetPage(buf))->level;
+	bool		came_right = false;
+	LshPlace	begin;
 
 	for (;;)
 	{
 		LshNode		node = LshPageNode(BufferGetPage(buf));
 		BlockNumber next;
 
-		if (LshPlaceCompare(place, &node->low) < 0)
+		/* It must begin here; or, if we came from the left, exactly there. */
+		if (LshPlaceCompare(place, &node->low) < 0 ||
+			(came_right && LshPlaceCompare(&begin, &node->low) != 0))
 		{
 			UnlockReleaseBuffer(buf);
 			return InvalidBuffer;
 		}
 
-		if (LshNodeEndsBefore(node, place))
+		came_right = LshNodeEndsBefore(node, place);
+		begin = node->high;
+		if (came_right)
 			next = node->right;
 		else if (level == 0)
 			return buf;
@@ -390,7 +373,7 @@ LshFindLeaf(LshIndex *index, int table, const LshPlace *place, BufferAccessStrat
 			return buf;
 		CHECK_FOR_INTERRUPTS();
 	}
-	AnnCorrupted(index->rel, index->meta.roots[table], "A link leads to the wrong node");
+	AnnCorrupted(index->rel, LshRoot(table), "A link leads to the wrong node");
 }
 
 void

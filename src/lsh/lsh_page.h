@@ -14,9 +14,8 @@
 #define LSH_VERSION 1
 
 /* Kinds of pages. */
-#define LSH_PAGE_CENTRE ANN_PAGE_METHOD
-#define LSH_PAGE_NODE (ANN_PAGE_METHOD + 1)
-#define LSH_PAGE_FREE (ANN_PAGE_METHOD + 2)
+#define LSH_PAGE_NODE ANN_PAGE_METHOD
+#define LSH_PAGE_FREE (ANN_PAGE_METHOD + 1)
 
 typedef struct LshMetaPageData
 {
@@ -24,26 +23,32 @@ typedef struct LshMetaPageData
 	uint32		dim;
 	uint16		bits;
 	uint16		tables;
-	uint32		centre_pages;
 	float		patience;
-	uint64		seed;
 	float		norm;			/* the greatest; 0 unless for inner product */
 	float		lift;			/* mean of the element added to the others */
-	BlockNumber roots[LSH_MAX_TABLES];
+	uint32		centre_size;
+	uint64		seed;
+	char		centre[FLEXIBLE_ARRAY_MEMBER];	/* see space.h */
 } LshMetaPageData;
 
-StaticAssertDecl(offsetof(LshMetaPageData, seed) == 24 &&
-				 offsetof(LshMetaPageData, roots) == 40, "metapage is on disk");
+StaticAssertDecl(offsetof(LshMetaPageData, seed) == 32 &&
+				 offsetof(LshMetaPageData, centre) == 40, "metapage is on disk");
 
-/* Floats on a centre page. */
-#define LSH_CENTRE_FLOATS 2000
+typedef LshMetaPageData *LshMetaPage;
+
+/* The root of a table. */
+static inline BlockNumber
+LshRoot(int table)
+{
+	return ANN_METAPAGE_BLKNO + 1 + 2 * table;
+}
 
 /* Where a row is in the order of a table. */
 typedef struct LshPlace
 {
 	uint32		key;
 	ItemPointerData tid;
-	uint16		unused;
+	uint16		error;			/* not part of the place: a row's, see LshCodeData */
 } LshPlace;
 
 StaticAssertDecl(sizeof(LshPlace) == 12, "places are on disk");
@@ -65,8 +70,21 @@ typedef LshNodeData *LshNode;
 typedef struct LshRowData
 {
 	LshPlace	place;
-	char		code[FLEXIBLE_ARRAY_MEMBER];
+	char		code[FLEXIBLE_ARRAY_MEMBER];	/* LshCodeData; or the bits */
 } LshRowData;
+
+/*
+ * The code of a vector; see AnnRabitqFactors.  The error is kept in units of
+ * norm * LSH_ERROR_UNIT.
+ */
+typedef struct LshCodeData
+{
+	float		norm2;
+	float		scale;
+	uint8		levels[FLEXIBLE_ARRAY_MEMBER];
+} LshCodeData;
+
+#define LSH_ERROR_UNIT (1.0 / 131072)
 
 typedef LshRowData *LshRow;
 

@@ -49,7 +49,7 @@ static void
 search_on(LshScanState *state)
 {
 	double		patience = LshPatience(&state->index);
-	uint32		leaves = state->index.nblocks / state->index.meta.tables;
+	uint32		leaves = state->index.nblocks / state->index.hash.tables;
 
 	while (!state->complete && !state->capped &&
 		   (LshSearchReads(state->search) == 0 || LshSearchWaited(state->search) < patience))
@@ -84,10 +84,12 @@ lsh_scan_next_batch(AnnScan *scan)
 	return true;
 }
 
-/* Adds all rows of a page, a copy. */
+/* Adds all rows of a leaf, a copy. */
 static void
-add_page(AnnScan *scan, LshIndex *index, double offset, LshNode node, int count)
+add_leaf(AnnScan *scan, LshIndex *index, LshNode node, int count)
 {
+	LshScanState *state = scan->state;
+
 	for (int i = 0; i < count; i++)
 	{
 		LshRow		row = LshNodeRow(index, node, i);
@@ -96,17 +98,16 @@ add_page(AnnScan *scan, LshIndex *index, double offset, LshNode node, int count)
 
 		if (!scan->unordered)
 		{
-			distance = AnnQueryDistance(&scan->query, row->code);
-			error = AnnQueryError(&scan->query, row->code, distance);
+			LshDistances(&state->value, &row, 1, &distance);
+			error = LshError(&state->value, row, distance);
 		}
-		AnnScanAdd(scan, distance + offset, error, &row->place.tid, 1);
+		AnnScanAdd(scan, distance, error, &row->place.tid, 1);
 	}
 }
 
 static void
 lsh_scan_all(AnnScan *scan)
 {
-	LshScanState *state = scan->state;
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	PGAlignedBlock *copy = palloc(sizeof(PGAlignedBlock));
 	LshIndex	index;
@@ -120,8 +121,7 @@ lsh_scan_all(AnnScan *scan)
 	{
 		memcpy(copy->data, BufferGetPage(buf), BLCKSZ);
 		UnlockReleaseBuffer(buf);
-		add_page(scan, &index, scan->unordered ? 0 : state->value.offset,
-				 LshPageNode(copy->data), count);
+		add_leaf(scan, &index, LshPageNode(copy->data), count);
 	}
 	FreeAccessStrategy(strategy);
 	pfree(copy);

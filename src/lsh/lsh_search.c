@@ -9,10 +9,12 @@
 
 #include <math.h>
 
-#include "am/am_visited.h"
-#include "lsh/lsh.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
+
+#include "am/am_visited.h"
+#include "lsh/lsh.h"
+#include "space/random.h"
 
 /*
  * A prefix of keys of a table, of which the last digit is the rank-th best; or
@@ -76,7 +78,7 @@ typedef struct LshSeen
 #define SH_ELEMENT_TYPE LshSeen
 #define SH_KEY_TYPE uint64
 #define SH_KEY tid
-#define SH_HASH_KEY(tb, key) ((uint32) murmurhash64(key))
+#define SH_HASH_KEY(tb, key) ((uint32) AnnMix(key))
 #define SH_EQUAL(tb, a, b) ((a) == (b))
 #define SH_SCOPE static inline
 #define SH_DECLARE
@@ -199,16 +201,14 @@ add_other(LshSearch *search, const LshFound *row)
 static void
 note_row(LshSearch *search, LshRow row, double distance)
 {
-	const AnnQuery *query = search->value->query;
-	double		offset = search->value->offset;
-	double		error = AnnQueryErrorLimit(query, row->code);
-	bool		candidate = distance + offset - error <= LshSearchBound(search);
+	double		error = LshErrorLimit(search->value, row);
+	bool		candidate = distance - error <= LshSearchBound(search);
 	LshFound	found = {.tid = row->place.tid,.read = search->reads};
 
 	if (candidate)
-		error = AnnQueryError(query, row->code, distance);
-	found.lower = distance + offset - error;
-	found.upper = distance + offset + error;
+		error = LshError(search->value, row, distance);
+	found.lower = distance - error;
+	found.upper = distance + error;
 	if (candidate)
 		add_candidate(search, &found);
 	else
@@ -222,14 +222,14 @@ note_leaf(LshSearch *search, LshNode node, int count)
 	for (int first = 0; first < count; first += ANN_BATCH)
 	{
 		int			n = Min(count - first, ANN_BATCH);
-		const void *codes[ANN_BATCH];
+		LshRow		rows[ANN_BATCH];
 		double		distances[ANN_BATCH];
 
 		for (int i = 0; i < n; i++)
-			codes[i] = LshNodeRow(search->index, node, first + i)->code;
-		AnnQueryDistances(search->value->query, codes, n, distances);
+			rows[i] = LshNodeRow(search->index, node, first + i);
+		LshDistances(search->value, rows, n, distances);
 		for (int i = 0; i < n; i++)
-			note_row(search, LshNodeRow(search->index, node, first + i), distances[i]);
+			note_row(search, rows[i], distances[i]);
 	}
 }
 
@@ -275,7 +275,7 @@ read_inner(LshSearch *search, BlockNumber blkno, int table, int level)
 static LshLeaf
 find_leaf(LshSearch *search, int table, const LshPlace *place)
 {
-	LshInner   *inner = read_inner(search, search->index->meta.roots[table], table, 0);
+	LshInner   *inner = read_inner(search, LshRoot(table), table, 0);
 
 	for (;;)
 	{
@@ -492,6 +492,12 @@ LshSearchNext(LshSearch *search)
 		}
 	}
 	return NULL;
+}
+
+bool
+LshSearchFound(const LshSearch *search, const ItemPointerData *tid)
+{
+	return seen_lookup(search->seen, tid_number(tid)) != NULL;
 }
 
 bool

@@ -325,19 +325,6 @@ AnnQueryError(const AnnQuery *query, const void *code, double distance)
 }
 
 double
-AnnQueryErrorLimit(const AnnQuery *query, const void *code)
-{
-	const AnnQuantized *quantized = code;
-	double		squared;
-
-	if (query->space->bits == 0)
-		return 0;
-
-	squared = AnnRabitqErrorLimit(query->prepared, sqrtf(quantized->norm2), quantized->error, query->norm2);
-	return query->space->metric->form == ANN_FORM_L2 ? squared : squared / 2;
-}
-
-double
 AnnQueryExact(const AnnQuery *query, Datum value)
 {
 	const AnnMetric *metric = query->space->metric;

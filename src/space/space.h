@@ -161,9 +161,6 @@ AnnQueryDistance(const AnnQuery *query, const void *code)
  */
 extern double AnnQueryError(const AnnQuery *query, const void *code, double distance);
 
-/* What AnnQueryError is at most, whatever the distance: in less time. */
-extern double AnnQueryErrorLimit(const AnnQuery *query, const void *code);
-
 /*
  * True distance between a query that was made of a value and another value.
  * Uses the current memory context, for the caller to reset.
