@@ -37,10 +37,28 @@ LshGetTables(Relation rel)
 	return options != NULL && options->tables > 0 ? options->tables : DEFAULT_TABLES;
 }
 
+/*
+ * Between two values of recall, and beyond the last, patience is taken for a
+ * power of the share of rows that may be missed.
+ */
 double
 LshPatience(const LshIndex *index)
 {
-	return lsh_target_recall < 1 ? index->patience / (1 - lsh_target_recall) : INFINITY;
+	double		missed = 1 - lsh_target_recall;
+	int			i = 1;
+	double		share;
+
+	if (lsh_target_recall >= 1)
+		return INFINITY;
+	if (lsh_target_recall < lsh_recalls[0])
+		return index->patience[0] * lsh_target_recall / lsh_recalls[0];
+	if (lsh_target_recall > lsh_recalls[LSH_RECALLS - 1])
+		return index->patience[LSH_RECALLS - 1] * (1 - lsh_recalls[LSH_RECALLS - 1]) / missed;
+
+	while (lsh_recalls[i] < lsh_target_recall)
+		i++;
+	share = log(missed / (1 - lsh_recalls[i - 1])) / log((1 - lsh_recalls[i]) / (1 - lsh_recalls[i - 1]));
+	return index->patience[i - 1] * pow(index->patience[i] / index->patience[i - 1], share);
 }
 
 static bytea *

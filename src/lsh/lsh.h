@@ -24,7 +24,7 @@ typedef struct LshIndex
 {
 	Relation	rel;
 	BlockNumber nblocks;		/* when last looked */
-	float		patience;
+	float		patience[LSH_RECALLS];
 	float		norm;
 	float		lift;
 	AnnSpace	space;
@@ -61,8 +61,11 @@ extern LshMetaPage LshMakeMeta(const AnnSpace *space, int tables);
 extern void LshSetCentre(LshMetaPage meta, const AnnSpace *space, const float *centre);
 extern void LshCreate(Relation rel, ForkNumber fork, const LshMetaPageData *meta);
 
+/* The values of recall an index has measured patience for, ascending. */
+extern const double lsh_recalls[LSH_RECALLS];
+
 /* Sets the patience of an index that is being built. */
-extern void LshWritePatience(Relation rel, float patience);
+extern void LshWritePatience(Relation rel, const float *patience);
 
 extern void LshOpen(LshIndex *index, Relation rel);
 

@@ -13,9 +13,6 @@
 /* Neighbours of a query, with the query itself, which is a row. */
 #define NEIGHBOURS 11
 
-/* The recall that patience is measured for. */
-#define RECALL 0.9
-
 /* Comparisons of a query with a row that this may take, roughly. */
 #define MAX_COMPARISONS 1e8
 
@@ -82,11 +79,12 @@ find_neighbours(LshIndex *index, Probe *probes, int nprobes)
 }
 
 /*
- * Searches, and adds to waits[] how many leaves in a row must be read in vain to
- * find each neighbour; returns how many were added.  The first one is the query.
+ * Searches, and writes to waits[] how many leaves in a row must be read in vain to
+ * find each neighbour, or to come to the point where all leaves are read; returns
+ * how many these are.  The neighbour found first does not count: it is the query.
  */
 static int
-measure_waits(LshIndex *index, Probe *probe, uint32 most, double *waits)
+measure_waits(LshIndex *index, Probe *probe, uint32 most, uint32 *waits)
 {
 	LshSearch  *search = LshSearchBegin(index, &probe->value, NEIGHBOURS);
 	neighbour_heap *missing = &probe->nearest;
@@ -104,7 +102,7 @@ measure_waits(LshIndex *index, Probe *probe, uint32 most, double *waits)
 			if (more && !LshSearchFound(search, &missing->elements[i].tid))
 				continue;
 			if (!first)
-				waits[n++] = more ? Max(longest, waited) : most;
+				waits[n++] = Max(longest, waited);
 			first = false;
 			missing->elements[i] = missing->elements[--missing->count];
 		}
@@ -117,8 +115,8 @@ measure_waits(LshIndex *index, Probe *probe, uint32 most, double *waits)
 static int
 compare_waits(const void *a, const void *b)
 {
-	double		left = *(const double *) a;
-	double		right = *(const double *) b;
+	uint32		left = *(const uint32 *) a;
+	uint32		right = *(const uint32 *) b;
 
 	return (left > right) - (left < right);
 }
@@ -135,7 +133,7 @@ LshCalibrate(Relation rel, const LshSample *sample)
 	uint32		leaves;
 	int			nprobes;
 	Probe	   *probes;
-	double	   *waits;
+	uint32	   *waits;
 	int			n = 0;
 
 	LshOpen(&index, rel);
@@ -144,7 +142,7 @@ LshCalibrate(Relation rel, const LshSample *sample)
 	if (leaves >= MIN_LEAVES && nprobes > 0)
 	{
 		probes = palloc0(sizeof(Probe) * nprobes);
-		waits = palloc(sizeof(double) * nprobes * NEIGHBOURS);
+		waits = palloc(sizeof(uint32) * nprobes * NEIGHBOURS);
 
 		for (int i = 0; i < nprobes; i++)
 		{
@@ -162,8 +160,12 @@ LshCalibrate(Relation rel, const LshSample *sample)
 		}
 		if (n > 0)
 		{
-			qsort(waits, n, sizeof(double), compare_waits);
-			LshWritePatience(rel, waits[(int) (RECALL * n)] * (1 - RECALL));
+			float		patience[LSH_RECALLS];
+
+			qsort(waits, n, sizeof(uint32), compare_waits);
+			for (int i = 0; i < LSH_RECALLS; i++)
+				patience[i] = waits[(int) (lsh_recalls[i] * n)];
+			LshWritePatience(rel, patience);
 		}
 	}
 

@@ -18,8 +18,10 @@
 /* How often a way through a tree may change under a descent. */
 #define MAX_DESCENTS 1000
 
-/* The patience of an index that has none of its own. */
+/* The patience of an index that has not been measured: this / (1 - recall). */
 #define DEFAULT_PATIENCE 4
+
+const double lsh_recalls[LSH_RECALLS] = {0.5, 0.8, 0.9, 0.95, 0.99};
 
 /*
  * Making an index
@@ -57,7 +59,8 @@ LshMakeMeta(const AnnSpace *space, int tables)
 	meta->dim = space->dim;
 	meta->bits = space->bits;
 	meta->tables = tables;
-	meta->patience = DEFAULT_PATIENCE;
+	for (int i = 0; i < LSH_RECALLS; i++)
+		meta->patience[i] = DEFAULT_PATIENCE / (1 - lsh_recalls[i]);
 	meta->seed = (uint64) ann_seed;
 	return meta;
 }
@@ -123,13 +126,14 @@ LshCreate(Relation rel, ForkNumber fork, const LshMetaPageData *meta)
 }
 
 void
-LshWritePatience(Relation rel, float patience)
+LshWritePatience(Relation rel, const float *patience)
 {
 	Buffer		buf = AnnReadMeta(rel, LSH_MAGIC, LSH_VERSION, BUFFER_LOCK_EXCLUSIVE);
 	AnnEdit		edit;
 
 	AnnEditBegin(&edit, rel, true);
-	((LshMetaPage) AnnMetaContents(AnnEditPage(&edit, buf)))->patience = patience;
+	memcpy(((LshMetaPage) AnnMetaContents(AnnEditPage(&edit, buf)))->patience, patience,
+		   sizeof(float) * LSH_RECALLS);
 	AnnEditCommit(&edit);
 }
 
@@ -144,14 +148,18 @@ check_meta(Relation rel, const LshMetaPageData *meta, Size size)
 	int			typmod = TupleDescAttr(rel->rd_att, 0)->atttypmod;
 	AnnSpace	space;
 	int			max_dim;
+	bool		sound = true;
+
+	for (int i = 0; i < LSH_RECALLS; i++)
+		sound = sound && meta->patience[i] > 0;
 
 	AnnSpaceOpen(&space, rel, meta->dim, 0, 0);
 	max_dim = space.metric->form == ANN_FORM_NONE ? space.metric->max_dim : ANN_MAX_QUANTIZED_DIM;
-	if (size < offsetof(LshMetaPageData, centre) || size != meta_size(meta) ||
+	if (!sound || size < offsetof(LshMetaPageData, centre) || size != meta_size(meta) ||
 		(typmod >= 0 && typmod != meta->dim) || meta->dim < 1 || meta->dim > max_dim ||
 		meta->bits != LshBits(&space) ||
 		meta->tables < 1 || meta->tables > LSH_MAX_TABLES ||
-		!(meta->patience > 0) || !(meta->norm >= 0) || !isfinite(meta->lift) ||
+		!(meta->norm >= 0) || !isfinite(meta->lift) ||
 		(meta->centre_size > 0 && (meta->bits == 0 || meta->centre_size != AnnCentreSize(&space))))
 		AnnCorrupted(rel, ANN_METAPAGE_BLKNO, "The metapage does not agree with the definition of the index");
 }
@@ -188,7 +196,7 @@ LshOpen(LshIndex *index, Relation rel)
 		rel->rd_amcache = read_meta(rel);
 	meta = rel->rd_amcache;
 
-	index->patience = meta->patience;
+	memcpy(index->patience, meta->patience, sizeof(index->patience));
 	index->norm = meta->norm;
 	index->lift = meta->lift;
 	AnnSpaceOpen(space, rel, meta->dim, meta->bits, 0);

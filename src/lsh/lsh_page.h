@@ -17,22 +17,25 @@
 #define LSH_PAGE_NODE ANN_PAGE_METHOD
 #define LSH_PAGE_FREE (ANN_PAGE_METHOD + 1)
 
+/* An index knows how patient to be for so many values of recall. */
+#define LSH_RECALLS 5
+
 typedef struct LshMetaPageData
 {
 	AnnMetaHeaderData header;
 	uint32		dim;
 	uint16		bits;
 	uint16		tables;
-	float		patience;
 	float		norm;			/* the greatest; 0 unless for inner product */
 	float		lift;			/* mean of the element added to the others */
 	uint32		centre_size;
+	float		patience[LSH_RECALLS];
 	uint64		seed;
 	char		centre[FLEXIBLE_ARRAY_MEMBER];	/* see space.h */
 } LshMetaPageData;
 
-StaticAssertDecl(offsetof(LshMetaPageData, seed) == 32 &&
-				 offsetof(LshMetaPageData, centre) == 40, "metapage is on disk");
+StaticAssertDecl(offsetof(LshMetaPageData, seed) == 48 &&
+				 offsetof(LshMetaPageData, centre) == 56, "metapage is on disk");
 
 typedef LshMetaPageData *LshMetaPage;
 
