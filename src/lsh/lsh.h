@@ -148,10 +148,10 @@ extern Size LshCodeSize(const AnnSpace *space);
 extern void LshDistances(const LshValue *value, const LshRow *rows, int n, double *out);
 
 /*
- * By how much the true distance may be less or more: almost certainly not by
- * more than that.  The limit of it for any distance takes less time.
+ * Where the true distance lies, almost certainly; and by how much it may be less
+ * at most, whatever it is, which takes less time.
  */
-extern double LshError(const LshValue *value, LshRow row, double distance);
+extern AnnRabitqRange LshBounds(const LshValue *value, LshRow row, double distance);
 extern double LshErrorLimit(const LshValue *value, LshRow row);
 
 /*

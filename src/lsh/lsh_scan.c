@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "lsh/lsh.h"
@@ -66,6 +67,13 @@ search_on(LshScanState *state)
 	}
 }
 
+/* Adds a row that is not nearer than the distance given; if values are stored whole, it is that. */
+static void
+add_row(AnnScan *scan, double distance, const ItemPointerData *tid)
+{
+	AnnScanAdd(scan, distance, scan->space.bits > 0 ? DBL_MIN : 0, tid, 1);
+}
+
 static bool
 lsh_scan_next_batch(AnnScan *scan)
 {
@@ -80,7 +88,7 @@ lsh_scan_next_batch(AnnScan *scan)
 	search_on(state);
 	scan->horizon = LshSearchBound(state->search);
 	while ((row = LshSearchNext(state->search)) != NULL)
-		AnnScanAdd(scan, row->upper, row->upper - row->lower, &row->tid, 1);
+		add_row(scan, row->lower, &row->tid);
 	return true;
 }
 
@@ -93,15 +101,15 @@ add_leaf(AnnScan *scan, LshIndex *index, LshNode node, int count)
 	for (int i = 0; i < count; i++)
 	{
 		LshRow		row = LshNodeRow(index, node, i);
-		double		distance = 0;
-		double		error = 0;
+		double		distance;
 
-		if (!scan->unordered)
+		if (scan->unordered)
 		{
-			LshDistances(&state->value, &row, 1, &distance);
-			error = LshError(&state->value, row, distance);
+			AnnScanAdd(scan, 0, 0, &row->place.tid, 1);
+			continue;
 		}
-		AnnScanAdd(scan, distance, error, &row->place.tid, 1);
+		LshDistances(&state->value, &row, 1, &distance);
+		add_row(scan, LshBounds(&state->value, row, distance).lower, &row->place.tid);
 	}
 }
 

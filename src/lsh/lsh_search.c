@@ -201,14 +201,15 @@ add_other(LshSearch *search, const LshFound *row)
 static void
 note_row(LshSearch *search, LshRow row, double distance)
 {
-	double		error = LshErrorLimit(search->value, row);
-	bool		candidate = distance - error <= LshSearchBound(search);
+	double		limit = LshErrorLimit(search->value, row);
+	bool		candidate = distance - limit <= LshSearchBound(search);
+	AnnRabitqRange range = {distance - limit, distance + limit};
 	LshFound	found = {.tid = row->place.tid,.read = search->reads};
 
 	if (candidate)
-		error = LshError(search->value, row, distance);
-	found.lower = distance - error;
-	found.upper = distance + error;
+		range = LshBounds(search->value, row, distance);
+	found.lower = range.lower;
+	found.upper = range.upper;
 	if (candidate)
 		add_candidate(search, &found);
 	else

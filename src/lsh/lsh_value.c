@@ -178,23 +178,26 @@ LshErrorLimit(const LshValue *value, LshRow row)
 	return form == ANN_FORM_L2 ? squared : squared / 2;
 }
 
-double
-LshError(const LshValue *value, LshRow row, double distance)
+AnnRabitqRange
+LshBounds(const LshValue *value, LshRow row, double distance)
 {
 	const AnnQuery *query = value->query;
 	const LshCodeData *code = (LshCodeData *) row->code;
 	AnnForm		form = query->space->metric->form;
 	AnnRabitqFactors factors = {0};
+	AnnRabitqRange range = {distance, distance};
 	double		squared;
 
 	if (form == ANN_FORM_NONE)
-		return 0;
+		return range;
 
 	factors.norm = sqrtf(code->norm2);
 	factors.error = row_error(row, factors.norm);
 	squared = AnnFormSquared(form, distance - value->offset, query->norm2, code->norm2);
-	squared -= AnnRabitqBounds(query->prepared, &factors, query->norm2, squared).lower;
-	return Max(form == ANN_FORM_L2 ? squared : squared / 2, 0);
+	range = AnnRabitqBounds(query->prepared, &factors, query->norm2, squared);
+	range.lower = AnnFormDistance(form, range.lower, query->norm2, code->norm2) + value->offset;
+	range.upper = AnnFormDistance(form, range.upper, query->norm2, code->norm2) + value->offset;
+	return range;
 }
 
 bool
