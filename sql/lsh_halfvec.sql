@@ -7,7 +7,7 @@
 \set effort lsh.max_probes
 \set type 'halfvec(8)'
 \set zero 'array_fill(0, ARRAY[8])::halfvec(8)'
-\set value 'ARRAY(SELECT hashint4(i * 8 + j) / 2147483648.0 FROM generate_series(1, 8) j)::halfvec(8)'
+\set value 'ARRAY(SELECT hashint4(i * 8 + j + 50000) / 2147483648.0 FROM generate_series(1, 8) j)::halfvec(8)'
 SET lsh.target_recall = 1;
 
 \set class halfvec_l2_ops
