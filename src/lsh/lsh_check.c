@@ -2,29 +2,34 @@
  * lsh_check.c
  *	  The verifier: README.md section 3, invariant by invariant.
  *
- * Walks each tree from left to right, level by level, with the lock of a reader;
- * inserts and VACUUM go on.  What they can change between two looks, the shape of
- * a tree, is therefore checked with the table locked against it.  Of I7, rows
- * that are only in some tables, only what no insert under way explains is
- * reported: nothing, unless the whole index was checked without one.
+ * Reads the trees page by page with the lock of a reader; inserts and VACUUM go
+ * on.  The shape of a tree is checked with the table locked against changes of
+ * it.  A row may be in some tables only, because an insert or VACUUM is under
+ * way or was interrupted, or be met twice, because a heap TID was freed and used
+ * again; so this is damage only if our snapshot sees the row.
  */
 #include "postgres.h"
 
 #include <math.h>
 
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "lsh/lsh.h"
 #include "space/random.h"
 
-/* A heap TID, and the tables that have it. */
+/* A heap TID, and the tables that have it, once or twice. */
 typedef struct SeenTid
 {
 	uint64		tid;
 	uint32		tables;
+	uint32		twice;
 	char		status;
 } SeenTid;
 
@@ -256,6 +261,7 @@ check_row(LshVerifier *verifier, LshNode node, int i, const LshPlace *from, void
 {
 	LshIndex   *index = &verifier->index;
 	LshRow		row = LshNodeRow(index, node, i);
+	uint32		bit = UINT32_C(1) << verifier->table;
 	bool		found;
 	SeenTid    *seen;
 
@@ -274,10 +280,9 @@ check_row(LshVerifier *verifier, LshNode node, int i, const LshPlace *from, void
 					   ((uint64) ItemPointerGetBlockNumberNoCheck(&row->place.tid) << 16) |
 					   ItemPointerGetOffsetNumberNoCheck(&row->place.tid), &found);
 	if (!found)
-		seen->tables = 0;
-	if (seen->tables & UINT32_C(1) << verifier->table)
-		report(verifier, "I7", i, "the heap TID is in the table twice");
-	seen->tables |= UINT32_C(1) << verifier->table;
+		seen->tables = seen->twice = 0;
+	seen->twice |= seen->tables & bit;
+	seen->tables |= bit;
 }
 
 static void
@@ -301,21 +306,39 @@ check_rows(LshVerifier *verifier)
 }
 
 /*
- * Reports rows that are not in all tables.
+ * Reports rows that we can see and that are not in all tables, once.
  */
 static void
 check_tables(LshVerifier *verifier)
 {
 	uint32		all = PG_UINT32_MAX >> (LSH_MAX_TABLES - verifier->index.hash.tables);
+	Relation	heap = table_open(verifier->index.rel->rd_index->indrelid, NoLock);
+	IndexFetchTableData *fetch = table_index_fetch_begin(heap);
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
 	seen_iterator iterator;
 	SeenTid    *seen;
 
 	seen_start_iterate(verifier->tids, &iterator);
 	while ((seen = seen_iterate(verifier->tids, &iterator)) != NULL)
-		if (seen->tables != all)
+	{
+		ItemPointerData tid;
+		bool		again = false;
+
+		if (seen->tables == all && seen->twice == 0)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		ItemPointerSet(&tid, seen->tid >> 16, seen->tid & 0xFFFF);
+		if (!ItemPointerIsValid(&tid) || ItemPointerGetBlockNumber(&tid) >= nblocks ||
+			table_index_fetch_tuple(fetch, &tid, GetActiveSnapshot(), slot, &again, NULL))
 			AnnCheckReport(verifier->check, "I7", ANN_METAPAGE_BLKNO, InvalidOffsetNumber,
+						   seen->twice != 0 ? "heap TID (%u,%u) is in a table twice" :
 						   "heap TID (%u,%u) is not in all tables",
 						   (BlockNumber) (seen->tid >> 16), (OffsetNumber) (seen->tid & 0xFFFF));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_index_fetch_end(fetch);
+	table_close(heap, NoLock);
 }
 
 void
