@@ -961,3 +961,50 @@ CREATE OPERATOR CLASS bit_hamming_ops
 	FOR TYPE bit USING ivfflat AS
 	OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops,
 	FUNCTION 1 ann_bit_hamming_metric(internal);
+
+CREATE FUNCTION lshhandler(internal) RETURNS index_am_handler
+	AS 'MODULE_PATHNAME', 'ann_lsh_handler' LANGUAGE C;
+
+CREATE ACCESS METHOD lsh TYPE INDEX HANDLER lshhandler;
+
+COMMENT ON ACCESS METHOD lsh IS 'lsh index access method';
+
+CREATE OPERATOR CLASS vector_l2_ops
+	FOR TYPE vector USING lsh AS
+	OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 ann_vector_l2_metric(internal);
+
+CREATE OPERATOR CLASS vector_ip_ops
+	FOR TYPE vector USING lsh AS
+	OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 ann_vector_ip_metric(internal);
+
+CREATE OPERATOR CLASS vector_cosine_ops
+	FOR TYPE vector USING lsh AS
+	OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 ann_vector_cosine_metric(internal);
+
+CREATE OPERATOR CLASS halfvec_l2_ops
+	FOR TYPE halfvec USING lsh AS
+	OPERATOR 1 <-> (halfvec, halfvec) FOR ORDER BY float_ops,
+	FUNCTION 1 ann_halfvec_l2_metric(internal);
+
+CREATE OPERATOR CLASS halfvec_ip_ops
+	FOR TYPE halfvec USING lsh AS
+	OPERATOR 1 <#> (halfvec, halfvec) FOR ORDER BY float_ops,
+	FUNCTION 1 ann_halfvec_ip_metric(internal);
+
+CREATE OPERATOR CLASS halfvec_cosine_ops
+	FOR TYPE halfvec USING lsh AS
+	OPERATOR 1 <=> (halfvec, halfvec) FOR ORDER BY float_ops,
+	FUNCTION 1 ann_halfvec_cosine_metric(internal);
+
+CREATE OPERATOR CLASS bit_hamming_ops
+	FOR TYPE bit USING lsh AS
+	OPERATOR 1 <~> (bit, bit) FOR ORDER BY float_ops,
+	FUNCTION 1 ann_bit_hamming_metric(internal);
+
+CREATE OPERATOR CLASS bit_jaccard_ops
+	FOR TYPE bit USING lsh AS
+	OPERATOR 1 <%> (bit, bit) FOR ORDER BY float_ops,
+	FUNCTION 1 ann_bit_jaccard_metric(internal);

@@ -10,6 +10,7 @@
 #include "hnsw/hnsw.h"
 #include "ivfflat/ivfflat.h"
 #include "kernels/kernels.h"
+#include "lsh/lsh.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -85,6 +86,7 @@ _PG_init(void)
 	AnnInit();
 	HnswInit();
 	IvfInit();
+	LshInit();
 
 	MarkGUCPrefixReserved("ann");
 }

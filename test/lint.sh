@@ -71,7 +71,7 @@ first_include_is_postgres()
 	local file first
 	for file in "${c_files[@]}"; do
 		case $file in
-			src/kernels/* | src/types/parse.c | src/space/rotate.c | src/space/rabitq.c | src/space/kmeans.c) first='"c.h"' ;;
+			src/kernels/* | src/types/parse.c | src/space/rotate.c | src/space/rabitq.c | src/space/kmeans.c | src/lsh/lsh_hash.c) first='"c.h"' ;;
 			*) first='"postgres.h"' ;;
 		esac
 		[ "$(grep -m 1 '^#include' "$file")" = "#include $first" ] || say "$file"

@@ -318,10 +318,13 @@ run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result,
 
 	build->area = dsm_segment_address(area);
 	build->area_size = size;
+	build->segment = area;
+	build->participants = workers + 1;
 	build->shared = shared;
 	build->methods->init(build);
 
 	LaunchParallelWorkers(context);
+	build->participants = context->nworkers_launched + 1;
 	ereport(DEBUG1,
 			(errmsg_internal("using %d parallel workers", context->nworkers_launched)));
 
@@ -359,6 +362,8 @@ run_serial(AnnBuild *build, Size size, IndexBuildResult *result, void (*finish) 
 {
 	build->area = palloc_extended(size, MCXT_ALLOC_HUGE);
 	build->area_size = size;
+	build->segment = NULL;
+	build->participants = 1;
 	build->shared = NULL;
 	build->methods->init(build);
 
@@ -414,6 +419,7 @@ ann_build_worker_main(dsm_segment *seg, shm_toc *toc)
 		elog(ERROR, "could not attach to the memory of the build");
 	build.area = dsm_segment_address(area);
 	build.area_size = shared->area_size;
+	build.segment = area;
 
 	InstrStartParallelQuery();
 	heap_tuples = participate(&build, scan);

@@ -11,6 +11,7 @@
 
 #include "access/genam.h"
 #include "nodes/execnodes.h"
+#include "storage/dsm.h"
 #include "utils/relcache.h"
 
 struct AnnBuildShared;
@@ -24,6 +25,10 @@ typedef struct AnnBuild
 	/* The shared area: of so many bytes, aligned, at different addresses. */
 	void	   *area;
 	Size		area_size;
+	/* Of the area; NULL without workers. */
+	dsm_segment *segment;
+	/* Those wanted, until workers have been started; those there were, after. */
+	int			participants;
 	/* The participant's own, made by begin. */
 	void	   *state;
 

@@ -108,6 +108,7 @@ reset(AnnScan *scan)
 	scan->current.nmore = 0;
 	scan->next_more = 1;
 	scan->last = -INFINITY;
+	scan->horizon = INFINITY;
 	scan->late = false;
 }
 
@@ -332,7 +333,7 @@ next_of_stream(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
 	for (;;)
 	{
-		if (scan->hits.count == 0)
+		if (scan->hits.count == 0 || ann_hit_heap_top(&scan->hits)->distance > scan->horizon)
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (!scan->methods->next_batch(scan))

@@ -57,6 +57,12 @@ typedef struct AnnScan
 	/* Current whenever a method's callback is called; reset by a restart. */
 	MemoryContext context;
 
+	/*
+	 * For the method to set: rows farther than this are handed out only after
+	 * another batch was asked for, since it might find others that are nearer.
+	 */
+	double		horizon;
+
 	/* The shell's own. */
 	const struct AnnScanMethods *methods;
 	int			phase;

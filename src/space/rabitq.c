@@ -236,3 +236,13 @@ AnnRabitqBounds(const AnnRabitqQuery *query, const AnnRabitqFactors *factors,
 	range.upper = base + norm * norm - 2.0 * product * lowest + rounding;
 	return range;
 }
+
+double
+AnnRabitqErrorLimit(const AnnRabitqQuery *query, float norm, float error, double base)
+{
+	double		e = DEVIATIONS * error / norm;
+	double		rounding = 2.0 * DEVIATIONS * query->step / sqrt(12.0) * (norm + sqrt(query->dim) * error);
+
+	/* The cosine is misjudged by e if it is zero, and by e^2 more if it is negative. */
+	return norm > 0.0 ? 2.0 * sqrt(base) * norm * e * (1.0 + e) + rounding : 0.0;
+}

@@ -136,4 +136,10 @@ extern AnnRabitqRange AnnRabitqBounds(const AnnRabitqQuery *query,
 									  const AnnRabitqFactors *factors,
 									  double base, double estimate);
 
+/*
+ * By how much the lower bound is below the estimate at most, whatever that is;
+ * takes a fraction of the time.
+ */
+extern double AnnRabitqErrorLimit(const AnnRabitqQuery *query, float norm, float error, double base);
+
 #endif							/* ANN_RABITQ_H */

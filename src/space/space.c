@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "access/genam.h"
@@ -323,7 +324,9 @@ AnnQueryError(const AnnQuery *query, const void *code, double distance)
 	factors.error = quantized->error;
 	squared = AnnFormSquared(form, distance, query->norm2, quantized->norm2);
 	squared -= AnnRabitqBounds(query->prepared, &factors, query->norm2, squared).lower;
-	return Max(form == ANN_FORM_L2 ? squared : squared / 2, 0);
+
+	/* No estimate is exact, even one below the least that it can be. */
+	return Max(form == ANN_FORM_L2 ? squared : squared / 2, DBL_MIN);
 }
 
 double

@@ -1,0 +1,250 @@
+/*
+ * lsh.h
+ *	  The access method lsh: what its files share.
+ */
+#ifndef LSH_H
+#define LSH_H
+
+#include "access/amapi.h"
+
+#include "am/am.h"
+#include "am/am_edit.h"
+#include "lsh/lsh_page.h"
+
+/* The patience of an index that was built from too few rows to measure it. */
+#define LSH_DEFAULT_PATIENCE 4
+
+/* Reported by pg_stat_progress_create_index. */
+#define PROGRESS_LSH_LOAD 2
+#define PROGRESS_LSH_WRITE 3
+#define PROGRESS_LSH_CALIBRATE 4
+
+/* An open index.  What it points to is memory of the context it was opened in. */
+typedef struct LshIndex
+{
+	Relation	rel;
+	BlockNumber nblocks;		/* when last looked */
+	float		patience[LSH_RECALLS];
+	float		norm;
+	float		lift;
+	AnnSpace	space;
+	LshHash		hash;
+	Size		row_size;
+	int			leaf_rows;		/* a leaf has room for */
+	float	   *centre;			/* rotated; NULL if it is the origin */
+} LshIndex;
+
+/* lsh.c */
+extern double lsh_target_recall;
+extern int	lsh_max_probes;
+
+/* Called from _PG_init. */
+extern void LshInit(void);
+
+/* The number of tables an index is to have. */
+extern int	LshGetTables(Relation rel);
+
+/* How many leaves in a row may be read in vain to reach the recall wanted. */
+extern double LshPatience(const LshIndex *index);
+
+/* lsh_page.c */
+
+/* Bits per dimension of codes of a space; 0: values are stored whole. */
+extern int	LshBits(const AnnSpace *space);
+
+/*
+ * The metapage of a new index, in memory that has room for a centre too; sets
+ * the centre; and makes an empty index with it: metapage, and for each table a
+ * root and behind it a leaf.
+ */
+extern LshMetaPage LshMakeMeta(const AnnSpace *space, int tables);
+extern void LshSetCentre(LshMetaPage meta, const AnnSpace *space, const float *centre);
+extern void LshCreate(Relation rel, ForkNumber fork, const LshMetaPageData *meta);
+
+/* The values of recall an index has measured patience for, ascending. */
+extern const double lsh_recalls[LSH_RECALLS];
+
+/* Sets the patience of an index that is being built. */
+extern void LshWritePatience(Relation rel, const float *patience);
+
+extern void LshOpen(LshIndex *index, Relation rel);
+
+/* Makes a page an empty node, without right sibling. */
+extern void LshInitNode(Page page, int table, int level, const LshPlace *low);
+
+static inline Size
+LshEntrySize(const LshIndex *index, LshNode node)
+{
+	return node->level == 0 ? index->row_size : sizeof(LshDownlink);
+}
+
+/* How many entries a node has room for. */
+static inline int
+LshNodeCapacity(const LshIndex *index, LshNode node)
+{
+	return node->level == 0 ? index->leaf_rows : LSH_MAX_ENTRIES;
+}
+
+static inline LshRow
+LshNodeRow(const LshIndex *index, LshNode node, int i)
+{
+	return LshNodeEntry(node, index->row_size, i);
+}
+
+/*
+ * Reads and locks a page that should be a node of a table's level, and checks
+ * it; sets *count to the number of its entries.  InvalidBuffer if the page has
+ * become something else.
+ */
+extern Buffer LshReadNode(LshIndex *index, BlockNumber blkno, int table, int level,
+						  BufferAccessStrategy strategy, int lockmode, int *count);
+
+/* The same for a root, whose level is not known. */
+extern Buffer LshReadRoot(LshIndex *index, int table, int lockmode, int *count);
+
+/* Which downlink of a node leads to a place that is in the node's range. */
+extern int	LshFindDownlink(LshNode node, int count, const LshPlace *place);
+
+/* The leaf that a place belongs to, locked. */
+extern Buffer LshFindLeaf(LshIndex *index, int table, const LshPlace *place,
+						  BufferAccessStrategy strategy, int lockmode, int *count);
+
+/*
+ * A walk through the leaves of a table, in their order, one locked at a time.
+ * It meets all rows that are there all the time.
+ */
+typedef struct LshWalk
+{
+	LshIndex   *index;
+	int			table;
+	BufferAccessStrategy strategy;
+	LshPlace	from;			/* rows before this were met */
+	LshPlace	high;
+	BlockNumber next;
+	bool		done;
+} LshWalk;
+
+extern void LshWalkBegin(LshWalk *walk, LshIndex *index, int table, BufferAccessStrategy strategy);
+
+/* The next leaf, locked; InvalidBuffer at the end. */
+extern Buffer LshWalkNext(LshWalk *walk, int lockmode, int *count);
+
+/* lsh_value.c */
+
+/* A value to be searched for. */
+typedef struct LshValue
+{
+	AnnQuery   *query;
+	double		offset;			/* of all distances from codes */
+	void	   *hashed;			/* see lsh_hash.h */
+} LshValue;
+
+/* Prepares a search for a query, in the current memory context. */
+extern void LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *query);
+
+extern Size LshCodeSize(const AnnSpace *space);
+
+/* Distances between a value and up to ANN_BATCH rows, as their codes have it. */
+extern void LshDistances(const LshValue *value, const LshRow *rows, int n, double *out);
+
+/*
+ * Where the true distance lies, almost certainly; and by how much it may be less
+ * at most, whatever it is, which takes less time.
+ */
+extern AnnRabitqRange LshBounds(const LshValue *value, LshRow row, double distance);
+extern double LshErrorLimit(const LshValue *value, LshRow row);
+
+/*
+ * Makes a row of a value, in the current memory context, but for its place, and
+ * its keys.  False if the value has no place in the index.
+ */
+extern bool LshPrepareRow(const LshIndex *index, Datum datum, LshRow *row, uint32 *keys);
+
+/* What a vector lacks, squared length given, of a length; see README.md section 1. */
+extern double LshElement(double norm, double norm2);
+
+/* lsh_insert.c */
+extern bool lshinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
+					  IndexUniqueCheck unique, bool unchanged, IndexInfo *info);
+
+/* lsh_search.c */
+
+typedef struct LshSearch LshSearch;
+
+/* A row found: bounds of its distance, and when. */
+typedef struct LshFound
+{
+	double		lower;
+	double		upper;
+	ItemPointerData tid;
+	bool		given;			/* to the caller */
+	uint32		read;			/* reads before it */
+} LshFound;
+
+/*
+ * Starts a search for the k best rows, in the current memory context.
+ */
+extern LshSearch *LshSearchBegin(LshIndex *index, const LshValue *value, int k);
+
+/* Reads a leaf that was not read before; false if there is none to look for. */
+extern bool LshSearchStep(LshSearch *search);
+
+/* Reads all leaves of one table that were not read before. */
+extern void LshSearchAll(LshSearch *search);
+
+/* How many leaves were read; and how many since the k best last changed. */
+extern uint32 LshSearchReads(const LshSearch *search);
+extern uint32 LshSearchWaited(const LshSearch *search);
+
+/* What is almost certainly no less than the distance of the k-th best. */
+extern double LshSearchBound(const LshSearch *search);
+
+/*
+ * The next row that may be among the k best and was not returned before; NULL
+ * if there is none.
+ */
+extern const LshFound *LshSearchNext(LshSearch *search);
+
+/* Has a row been found that may be among the k best? */
+extern bool LshSearchFound(const LshSearch *search, const ItemPointerData *tid);
+
+/* Doubles k.  False if rows were forgotten that this would take. */
+extern bool LshSearchMore(LshSearch *search);
+
+/* lsh_scan.c */
+extern const AnnScanMethods lsh_scan_methods;
+
+/* lsh_build.c */
+extern const AnnBuildMethods lsh_build_methods;
+extern IndexBuildResult *lshbuild(Relation heap, Relation rel, IndexInfo *info);
+extern void lshbuildempty(Relation rel);
+
+/* lsh_calibrate.c */
+
+/* Rows of a sample that serve as queries. */
+#define LSH_SAMPLE_QUERIES 200
+
+/* A sample of the rows an index is built of. */
+typedef struct LshSample
+{
+	AnnSpace	space;
+	MemoryContext context;
+	int			count;			/* values added to sum */
+	double	   *sum;			/* of rotated vectors */
+	float	   *norm2;			/* of each row */
+	int			nqueries;
+	Datum		queries[LSH_SAMPLE_QUERIES];	/* values of some of the rows */
+} LshSample;
+
+/* Measures the patience of an index that is being built. */
+extern void LshCalibrate(Relation rel, const LshSample *sample);
+
+/* lsh_vacuum.c */
+extern IndexBulkDeleteResult *lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+											IndexBulkDeleteCallback callback, void *arg);
+extern IndexBulkDeleteResult *lshvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats);
+
+/* lsh_check.c */
+extern void LshCheckIndex(Relation rel, AnnCheck *check);
+
+#endif							/* LSH_H */

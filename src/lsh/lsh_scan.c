@@ -1,0 +1,150 @@
+/*
+ * lsh_scan.c
+ *	  What lsh brings to a scan: README.md section 4.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "lsh/lsh.h"
+#include "utils/rel.h"
+
+/* How many rows the first batch is to have. */
+#define FIRST_BATCH 10
+
+typedef struct LshScanState
+{
+	LshIndex	index;
+	LshValue	value;
+	LshSearch  *search;
+	bool		begun;
+	bool		complete;		/* all rows were looked at */
+	bool		capped;			/* by lsh.max_probes */
+} LshScanState;
+
+static void
+lsh_scan_open(AnnScan *scan)
+{
+	LshIndex	index;
+
+	LshOpen(&index, scan->index);
+	scan->space = index.space;
+}
+
+static void
+lsh_scan_begin(AnnScan *scan)
+{
+	LshScanState *state = palloc0(sizeof(LshScanState));
+
+	scan->state = state;
+	LshOpen(&state->index, scan->index);
+	LshPrepareSearch(&state->value, &state->index, &scan->query);
+	state->search = LshSearchBegin(&state->index, &state->value, FIRST_BATCH);
+}
+
+/*
+ * Searches until the k best are likely to be what they should be.
+ */
+static void
+search_on(LshScanState *state)
+{
+	double		patience = LshPatience(&state->index);
+	uint32		leaves = state->index.nblocks / state->index.hash.tables;
+
+	while (!state->complete && !state->capped &&
+		   (LshSearchReads(state->search) == 0 || LshSearchWaited(state->search) < patience))
+	{
+		if (lsh_max_probes > 0 && LshSearchReads(state->search) >= lsh_max_probes)
+			state->capped = true;
+
+		/* From here on it is less work to read one table. */
+		else if (LshSearchReads(state->search) >= leaves || !LshSearchStep(state->search))
+		{
+			LshSearchAll(state->search);
+			state->complete = true;
+		}
+	}
+}
+
+/* Adds a row that is not nearer than the distance given; if values are stored whole, it is that. */
+static void
+add_row(AnnScan *scan, double distance, const ItemPointerData *tid)
+{
+	AnnScanAdd(scan, distance, scan->space.bits > 0 ? DBL_MIN : 0, tid, 1);
+}
+
+static bool
+lsh_scan_next_batch(AnnScan *scan)
+{
+	LshScanState *state = scan->state;
+	const LshFound *row;
+
+	if (state->begun &&
+		(state->capped || isinf(scan->horizon) || !LshSearchMore(state->search)))
+		return false;
+
+	state->begun = true;
+	search_on(state);
+	scan->horizon = LshSearchBound(state->search);
+	while ((row = LshSearchNext(state->search)) != NULL)
+		add_row(scan, row->lower, &row->tid);
+	return true;
+}
+
+/* Adds all rows of a leaf, a copy. */
+static void
+add_leaf(AnnScan *scan, LshIndex *index, LshNode node, int count)
+{
+	LshScanState *state = scan->state;
+
+	for (int i = 0; i < count; i++)
+	{
+		LshRow		row = LshNodeRow(index, node, i);
+		double		distance;
+
+		if (scan->unordered)
+		{
+			AnnScanAdd(scan, 0, 0, &row->place.tid, 1);
+			continue;
+		}
+		LshDistances(&state->value, &row, 1, &distance);
+		add_row(scan, LshBounds(&state->value, row, distance).lower, &row->place.tid);
+	}
+}
+
+static void
+lsh_scan_all(AnnScan *scan)
+{
+	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+	PGAlignedBlock *copy = palloc(sizeof(PGAlignedBlock));
+	LshIndex	index;
+	LshWalk		walk;
+	Buffer		buf;
+	int			count;
+
+	LshOpen(&index, scan->index);
+	LshWalkBegin(&walk, &index, 0, strategy);
+	while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count)))
+	{
+		memcpy(copy->data, BufferGetPage(buf), BLCKSZ);
+		UnlockReleaseBuffer(buf);
+		add_leaf(scan, &index, LshPageNode(copy->data), count);
+	}
+	FreeAccessStrategy(strategy);
+	pfree(copy);
+}
+
+static bool
+lsh_scan_strict(void)
+{
+	return true;
+}
+
+const AnnScanMethods lsh_scan_methods = {
+	.open = lsh_scan_open,
+	.begin = lsh_scan_begin,
+	.next_batch = lsh_scan_next_batch,
+	.all = lsh_scan_all,
+	.strict = lsh_scan_strict
+};

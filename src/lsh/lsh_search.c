@@ -1,0 +1,531 @@
+/*
+ * lsh_search.c
+ *	  Searching the forest: README.md section 4.
+ *
+ * Knows which leaf to read next and how good the rows found are; when that is
+ * good enough is the caller's to say.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "utils/rel.h"
+
+#include "am/am_visited.h"
+#include "lsh/lsh.h"
+#include "space/random.h"
+
+/*
+ * A prefix of keys of a table, of which the last digit is the rank-th best; or
+ * the rest, from a heap TID on, of a range of one key.
+ */
+typedef struct LshProbe
+{
+	float		cost;
+	uint8		table;
+	uint8		digit;			/* the last of the prefix */
+	uint8		rank;
+	bool		rest;
+	uint32		prefix;
+	ItemPointerData from;
+} LshProbe;
+
+#define HEAP_PREFIX lsh_probe
+#define HEAP_ELEMENT LshProbe
+#define HEAP_BEFORE(a, b) ((a)->cost < (b)->cost)
+#include "am/am_heap.h"
+
+/* One of the k best. */
+typedef struct LshBest
+{
+	double		upper;
+	uint32		read;
+} LshBest;
+
+#define HEAP_PREFIX lsh_best
+#define HEAP_ELEMENT LshBest
+#define HEAP_BEFORE(a, b) ((a)->upper > (b)->upper)
+#include "am/am_heap.h"
+
+/* A copy of an inner node. */
+typedef struct LshInner
+{
+	BlockNumber blkno;
+	char		status;
+	int			count;
+	LshNode		node;
+} LshInner;
+
+#define SH_PREFIX directory
+#define SH_ELEMENT_TYPE LshInner
+#define SH_KEY_TYPE BlockNumber
+#define SH_KEY blkno
+#define SH_HASH_KEY(tb, key) murmurhash32(key)
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct LshSeen
+{
+	uint64		tid;
+	char		status;
+} LshSeen;
+
+#define SH_PREFIX seen
+#define SH_ELEMENT_TYPE LshSeen
+#define SH_KEY_TYPE uint64
+#define SH_KEY tid
+#define SH_HASH_KEY(tb, key) ((uint32) AnnMix(key))
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct LshRows
+{
+	LshFound   *rows;
+	int64		count;
+	int64		capacity;
+} LshRows;
+
+/* The values of a digit. */
+typedef struct LshDigit
+{
+	int			count;			/* 0: not known yet */
+	LshChoice  *choices;
+} LshDigit;
+
+struct LshSearch
+{
+	LshIndex   *index;
+	const LshValue *value;
+	int			k;
+	MemoryContext context;
+
+	LshDigit   *digits;			/* of all tables */
+	lsh_probe_heap queue;
+	directory_hash *directory;
+	AnnVisited	visited;		/* leaves */
+
+	uint32		reads;			/* leaves read */
+	uint32		changed;		/* reads when best last changed */
+	lsh_best_heap best;
+	LshRows		candidates;		/* rows that were, when found, within the bound */
+	seen_hash  *seen;			/* these */
+	LshRows		others;			/* may contain a row several times */
+	bool		forgot;			/* there were more others than memory */
+	int64		next;			/* candidate to be looked at */
+};
+
+/*
+ * Rows
+ */
+
+static uint64
+tid_number(const ItemPointerData *tid)
+{
+	return ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) | ItemPointerGetOffsetNumberNoCheck(tid);
+}
+
+static void
+add_to_rows(LshRows *rows, const LshFound *row)
+{
+	if (rows->count == rows->capacity)
+	{
+		rows->capacity *= 2;
+		rows->rows = repalloc_huge(rows->rows, sizeof(LshFound) * rows->capacity);
+	}
+	rows->rows[rows->count++] = *row;
+}
+
+static void
+init_rows(LshRows *rows, int64 capacity)
+{
+	rows->rows = palloc(sizeof(LshFound) * capacity);
+	rows->count = 0;
+	rows->capacity = capacity;
+}
+
+double
+LshSearchBound(const LshSearch *search)
+{
+	return search->best.count < search->k ? INFINITY : search->best.elements[0].upper;
+}
+
+static void
+note_best(LshSearch *search, const LshFound *row)
+{
+	LshBest		best = {row->upper, row->read};
+
+	if (search->best.count < search->k)
+		lsh_best_heap_push(&search->best, &best);
+	else if (best.upper < lsh_best_heap_top(&search->best)->upper)
+		lsh_best_heap_replace_top(&search->best, &best);
+	else
+		return;
+	search->changed = Max(search->changed, best.read);
+}
+
+/* Makes a row a candidate, if it is not one already. */
+static void
+add_candidate(LshSearch *search, const LshFound *row)
+{
+	bool		found;
+
+	seen_insert(search->seen, tid_number(&row->tid), &found);
+	if (found)
+		return;
+	add_to_rows(&search->candidates, row);
+	note_best(search, row);
+}
+
+/*
+ * Keeps a row that is beyond the bound, should it be moved.
+ */
+static void
+add_other(LshSearch *search, const LshFound *row)
+{
+	if (search->others.count >= work_mem * (Size) 1024 / sizeof(LshFound))
+	{
+		search->forgot = true;
+		search->others.count = 0;
+	}
+	if (!search->forgot)
+		add_to_rows(&search->others, row);
+}
+
+static void
+note_row(LshSearch *search, LshRow row, double distance)
+{
+	double		limit = LshErrorLimit(search->value, row);
+	bool		candidate = distance - limit <= LshSearchBound(search);
+	AnnRabitqRange range = {distance - limit, distance + limit};
+	LshFound	found = {.tid = row->place.tid,.read = search->reads};
+
+	if (candidate)
+		range = LshBounds(search->value, row, distance);
+	found.lower = range.lower;
+	found.upper = range.upper;
+	if (candidate)
+		add_candidate(search, &found);
+	else
+		add_other(search, &found);
+}
+
+static void
+note_leaf(LshSearch *search, LshNode node, int count)
+{
+	search->reads++;
+	for (int first = 0; first < count; first += ANN_BATCH)
+	{
+		int			n = Min(count - first, ANN_BATCH);
+		LshRow		rows[ANN_BATCH];
+		double		distances[ANN_BATCH];
+
+		for (int i = 0; i < n; i++)
+			rows[i] = LshNodeRow(search->index, node, first + i);
+		LshDistances(search->value, rows, n, distances);
+		for (int i = 0; i < n; i++)
+			note_row(search, rows[i], distances[i]);
+	}
+}
+
+/*
+ * The directory
+ */
+
+/* What the directory knows of a leaf. */
+typedef struct LshLeaf
+{
+	BlockNumber blkno;
+	bool		last;			/* of the table; then there is no high */
+	LshPlace	high;
+} LshLeaf;
+
+static LshInner *
+read_inner(LshSearch *search, BlockNumber blkno, int table, int level)
+{
+	bool		found;
+	LshInner   *inner = directory_insert(search->directory, blkno, &found);
+	Buffer		buf;
+	LshNode		node;
+	Size		size;
+
+	if (found)
+		return inner;
+
+	buf = level == 0 ? LshReadRoot(search->index, table, BUFFER_LOCK_SHARE, &inner->count) :
+		LshReadNode(search->index, blkno, table, level, NULL, BUFFER_LOCK_SHARE, &inner->count);
+	if (!BufferIsValid(buf))
+		AnnCorrupted(search->index->rel, blkno, "The page is not the node that another takes it for");
+
+	node = LshPageNode(BufferGetPage(buf));
+	size = offsetof(LshNodeData, entries) + sizeof(LshDownlink) * inner->count;
+	inner->node = memcpy(palloc(size), node, size);
+	UnlockReleaseBuffer(buf);
+	return inner;
+}
+
+/*
+ * The leaf that a place belongs to, as far as the directory knows.
+ */
+static LshLeaf
+find_leaf(LshSearch *search, int table, const LshPlace *place)
+{
+	LshInner   *inner = read_inner(search, LshRoot(table), table, 0);
+
+	for (;;)
+	{
+		LshNode		node = inner->node;
+		int			i;
+
+		if (LshNodeEndsBefore(node, place))
+		{
+			inner = read_inner(search, node->right, table, node->level);
+			if (LshPlaceCompare(&inner->node->low, &node->high) != 0)
+				AnnCorrupted(search->index->rel, node->right, "A node does not begin where its left sibling ends");
+			continue;
+		}
+
+		i = LshFindDownlink(node, inner->count, place);
+		if (node->level == 1)
+		{
+			LshLeaf		leaf = {.blkno = LshNodeDownlink(node, i)->child};
+
+			if (i + 1 < inner->count)
+				leaf.high = LshNodeDownlink(node, i + 1)->low;
+			else
+			{
+				leaf.high = node->high;
+				leaf.last = !BlockNumberIsValid(node->right);
+			}
+			return leaf;
+		}
+		inner = read_inner(search, LshNodeDownlink(node, i)->child, table, node->level - 1);
+	}
+}
+
+/*
+ * Reads what the directory takes for one leaf, and may have been split since.
+ */
+static void
+read_leaf(LshSearch *search, int table, const LshLeaf *leaf)
+{
+	BlockNumber next = leaf->blkno;
+
+	do
+	{
+		int			count;
+		Buffer		buf = LshReadNode(search->index, next, table, 0, NULL, BUFFER_LOCK_SHARE, &count);
+		LshNode		node;
+
+		/* It was unlinked: nothing was in it, and nothing in it now concerns us. */
+		if (!BufferIsValid(buf))
+			return;
+
+		node = LshPageNode(BufferGetPage(buf));
+		note_leaf(search, node, count);
+		next = node->right;
+		if (!leaf->last && BlockNumberIsValid(next) && LshPlaceCompare(&node->high, &leaf->high) >= 0)
+			next = InvalidBlockNumber;
+		UnlockReleaseBuffer(buf);
+		CHECK_FOR_INTERRUPTS();
+	} while (BlockNumberIsValid(next) && AnnVisitedAdd(&search->visited, next));
+}
+
+/*
+ * Probing
+ */
+
+static LshDigit *
+get_digit(LshSearch *search, int table, int digit)
+{
+	const LshHash *hash = &search->index->hash;
+	LshDigit   *result = &search->digits[table * hash->digits + digit];
+
+	if (result->count == 0)
+	{
+		LshChoice	choices[LSH_MAX_CHOICES];
+
+		result->count = LshHashChoices(hash, search->value->hashed, table, digit, choices);
+		result->choices = palloc(sizeof(LshChoice) * result->count);
+		memcpy(result->choices, choices, sizeof(LshChoice) * result->count);
+	}
+	return result;
+}
+
+/*
+ * Puts a prefix into the queue that continues one, of the cost given, with the
+ * rank-th best value of a digit, if there are so many.
+ */
+static void
+push_probe(LshSearch *search, int table, uint32 prefix, float cost, int digit, int rank)
+{
+	LshDigit   *values = get_digit(search, table, digit);
+	LshProbe	probe = {.table = table,.digit = digit,.rank = rank};
+
+	if (rank == values->count)
+		return;
+	probe.cost = cost + values->choices[rank].cost;
+	probe.prefix = LshPrefix(&search->index->hash, prefix, digit, values->choices[rank].digit);
+	lsh_probe_heap_push(&search->queue, &probe);
+}
+
+/* Puts a prefix into the queue that differs from another in its last digit. */
+static void
+push_sibling(LshSearch *search, const LshProbe *probe)
+{
+	const LshHash *hash = &search->index->hash;
+	LshChoice	last = get_digit(search, probe->table, probe->digit)->choices[probe->rank];
+
+	push_probe(search, probe->table, probe->prefix ^ LshPrefix(hash, 0, probe->digit, last.digit),
+			   probe->cost - last.cost, probe->digit, probe->rank + 1);
+}
+
+bool
+LshSearchStep(LshSearch *search)
+{
+	const LshHash *hash = &search->index->hash;
+	MemoryContext oldcontext = MemoryContextSwitchTo(search->context);
+	bool		read = false;
+
+	while (!read && search->queue.count > 0)
+	{
+		LshProbe	probe = lsh_probe_heap_pop(&search->queue);
+		LshPlace	place = {.key = probe.prefix,.tid = probe.from};
+		LshLeaf		leaf = find_leaf(search, probe.table, &place);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!probe.rest)
+			push_sibling(search, &probe);
+
+		if (!leaf.last && leaf.high.key <= LshPrefixEnd(hash, probe.prefix, probe.digit + 1))
+		{
+			if (probe.digit + 1 < hash->digits)
+			{
+				push_probe(search, probe.table, probe.prefix, probe.cost, probe.digit + 1, 0);
+				continue;
+			}
+			probe.rest = true;
+			probe.from = leaf.high.tid;
+			lsh_probe_heap_push(&search->queue, &probe);
+		}
+
+		read = AnnVisitedAdd(&search->visited, leaf.blkno);
+		if (read)
+			read_leaf(search, probe.table, &leaf);
+	}
+
+	MemoryContextSwitchTo(oldcontext);
+	return read;
+}
+
+void
+LshSearchAll(LshSearch *search)
+{
+	MemoryContext oldcontext = MemoryContextSwitchTo(search->context);
+	LshWalk		walk;
+	Buffer		buf;
+	int			count;
+
+	LshWalkBegin(&walk, search->index, 0, NULL);
+	while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count)))
+	{
+		if (AnnVisitedAdd(&search->visited, BufferGetBlockNumber(buf)))
+			note_leaf(search, LshPageNode(BufferGetPage(buf)), count);
+		UnlockReleaseBuffer(buf);
+	}
+	MemoryContextSwitchTo(oldcontext);
+}
+
+LshSearch *
+LshSearchBegin(LshIndex *index, const LshValue *value, int k)
+{
+	LshSearch  *search = palloc0(sizeof(LshSearch));
+
+	search->index = index;
+	search->value = value;
+	search->k = k;
+	search->context = CurrentMemoryContext;
+	search->digits = palloc0(sizeof(LshDigit) * index->hash.tables * index->hash.digits);
+	lsh_probe_heap_init(&search->queue, 256);
+	search->directory = directory_create(CurrentMemoryContext, 64, NULL);
+	AnnVisitedInit(&search->visited, 1024);
+	lsh_best_heap_init(&search->best, k);
+	init_rows(&search->candidates, 256);
+	search->seen = seen_create(CurrentMemoryContext, 512, NULL);
+	init_rows(&search->others, 1024);
+
+	for (int table = 0; table < index->hash.tables; table++)
+		push_probe(search, table, 0, 0, 0, 0);
+	return search;
+}
+
+uint32
+LshSearchReads(const LshSearch *search)
+{
+	return search->reads;
+}
+
+uint32
+LshSearchWaited(const LshSearch *search)
+{
+	return search->reads - search->changed;
+}
+
+const LshFound *
+LshSearchNext(LshSearch *search)
+{
+	double		bound = LshSearchBound(search);
+
+	while (search->next < search->candidates.count)
+	{
+		LshFound   *row = &search->candidates.rows[search->next++];
+
+		if (!row->given && row->lower <= bound)
+		{
+			row->given = true;
+			return row;
+		}
+	}
+	return NULL;
+}
+
+bool
+LshSearchFound(const LshSearch *search, const ItemPointerData *tid)
+{
+	return seen_lookup(search->seen, tid_number(tid)) != NULL;
+}
+
+bool
+LshSearchMore(LshSearch *search)
+{
+	LshRows		others = search->others;
+
+	if (search->forgot || search->k > PG_INT32_MAX / 2)
+		return false;
+
+	search->k *= 2;
+	search->next = 0;
+	lsh_best_heap_reset(&search->best);
+	for (int64 i = 0; i < search->candidates.count; i++)
+		note_best(search, &search->candidates.rows[i]);
+
+	search->others.count = 0;
+	for (int64 i = 0; i < others.count; i++)
+	{
+		if (others.rows[i].lower <= LshSearchBound(search))
+			add_candidate(search, &others.rows[i]);
+		else
+			search->others.rows[search->others.count++] = others.rows[i];
+	}
+
+	search->changed = 0;
+	for (int i = 0; i < search->best.count; i++)
+		search->changed = Max(search->changed, search->best.elements[i].read);
+	return true;
+}

@@ -1,0 +1,231 @@
+/*
+ * lsh_value.c
+ *	  From values to what an lsh index makes of them: keys and codes, relative
+ *	  to its centre.
+ *
+ * The only file of lsh that knows what a metric means for hashing.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "kernels/kernels.h"
+#include "lsh/lsh.h"
+#include "space/random.h"
+
+/* Of two streams of random numbers from one seed, the other one. */
+#define DIRECTION_STREAM UINT64CONST(0x6C69667465647821)
+
+/* For inner products; the space does it for others. */
+static void
+subtract_centre(const LshIndex *index, float *x)
+{
+	if (index->centre != NULL)
+		for (int i = 0; i < index->space.rotated_dim; i++)
+			x[i] -= index->centre[i];
+}
+
+/*
+ * Gives a vector the element that turns inner products into distances: after a
+ * rotation, one more dimension is a random direction.
+ */
+static void
+add_element(const LshIndex *index, float *x, double element)
+{
+	int			dim = index->space.rotated_dim;
+	float		part = element / sqrt(dim);
+	uint64		random = index->hash.seed ^ DIRECTION_STREAM;
+
+	for (int i = 0; i < dim; i += 64)
+	{
+		uint64		signs = AnnRandom(&random);
+
+		for (int j = 0; j < 64; j++)
+			x[i + j] += signs >> j & 1 ? part : -part;
+	}
+}
+
+double
+LshElement(double norm, double norm2)
+{
+	return sqrt(Max(norm * norm - norm2, 0));
+}
+
+static void *
+hash_value(const LshIndex *index, const void *value)
+{
+	void	   *hashed = palloc(LshHashedSize(&index->hash));
+
+	LshHashValue(&index->hash, value, hashed);
+	return hashed;
+}
+
+/*
+ * Hashes a query for inner products.  It stays where it is, as its distances
+ * from codes relative to the centre are off by the same for all.
+ */
+static void
+prepare_ip_search(LshValue *value, const LshIndex *index)
+{
+	int			dim = index->space.rotated_dim;
+	const float *rotated = value->query->rotated;
+	double		norm = sqrt(value->query->norm2);
+	float		scale = norm > 0 ? index->norm / norm : 0;
+	float	   *scaled = palloc(sizeof(float) * dim);
+
+	for (int i = 0; i < dim; i++)
+		scaled[i] = rotated[i] * scale;
+	subtract_centre(index, scaled);
+	add_element(index, scaled, -index->lift);
+	value->hashed = hash_value(index, scaled);
+	if (index->centre != NULL)
+		value->offset = -ann_kernels.ip_f32(dim, rotated, index->centre);
+	pfree(scaled);
+}
+
+void
+LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *query)
+{
+	value->query = query;
+	value->offset = 0;
+	switch (index->space.metric->form)
+	{
+		case ANN_FORM_NONE:
+			value->hashed = hash_value(index, query->value);
+			break;
+		case ANN_FORM_IP:
+			prepare_ip_search(value, index);
+			break;
+		default:
+			value->hashed = hash_value(index, query->rotated);
+			break;
+	}
+}
+
+/*
+ * Codes
+ */
+
+Size
+LshCodeSize(const AnnSpace *space)
+{
+	if (space->bits == 0)
+		return space->code_size;
+	return offsetof(LshCodeData, levels) + AnnRabitqCodeSize(space->rotated_dim, space->bits);
+}
+
+static void
+encode(const AnnSpace *space, const float *rotated, LshRow row)
+{
+	LshCodeData *code = (LshCodeData *) row->code;
+	AnnRabitqFactors factors;
+
+	AnnRabitqEncode(space->rotated_dim, space->bits, rotated, NULL, code->levels, &factors);
+	code->norm2 = factors.add;
+	code->scale = factors.scale;
+	row->place.error = 0;
+	if (factors.norm > 0)
+		row->place.error = Min(ceil(factors.error / factors.norm / LSH_ERROR_UNIT), PG_UINT16_MAX);
+}
+
+void
+LshDistances(const LshValue *value, const LshRow *rows, int n, double *out)
+{
+	const AnnQuery *query = value->query;
+	AnnForm		form = query->space->metric->form;
+	const uint8 *levels[ANN_BATCH] = {NULL};
+	float		dots[ANN_BATCH];
+
+	Assert(n <= ANN_BATCH);
+	if (form == ANN_FORM_NONE)
+	{
+		for (int i = 0; i < n; i++)
+			out[i] = AnnQueryDistance(query, rows[i]->code);
+		return;
+	}
+
+	for (int i = 0; i < n; i++)
+		levels[i] = ((LshCodeData *) rows[i]->code)->levels;
+	AnnRabitqDots(query->prepared, levels, n, dots);
+	for (int i = 0; i < n; i++)
+	{
+		const LshCodeData *code = (LshCodeData *) rows[i]->code;
+		double		squared = AnnRabitqEstimate(query->norm2, code->norm2, code->scale, dots[i]);
+
+		out[i] = AnnFormDistance(form, squared, query->norm2, code->norm2) + value->offset;
+	}
+}
+
+static float
+row_error(LshRow row, float norm)
+{
+	return row->place.error * (float) LSH_ERROR_UNIT * norm;
+}
+
+double
+LshErrorLimit(const LshValue *value, LshRow row)
+{
+	const AnnQuery *query = value->query;
+	AnnForm		form = query->space->metric->form;
+	float		norm;
+	double		squared;
+
+	if (form == ANN_FORM_NONE)
+		return 0;
+
+	norm = sqrtf(((LshCodeData *) row->code)->norm2);
+	squared = AnnRabitqErrorLimit(query->prepared, norm, row_error(row, norm), query->norm2);
+	return form == ANN_FORM_L2 ? squared : squared / 2;
+}
+
+AnnRabitqRange
+LshBounds(const LshValue *value, LshRow row, double distance)
+{
+	const AnnQuery *query = value->query;
+	const LshCodeData *code = (LshCodeData *) row->code;
+	AnnForm		form = query->space->metric->form;
+	AnnRabitqFactors factors = {0};
+	AnnRabitqRange range = {distance, distance};
+	double		squared;
+
+	if (form == ANN_FORM_NONE)
+		return range;
+
+	factors.norm = sqrtf(code->norm2);
+	factors.error = row_error(row, factors.norm);
+	squared = AnnFormSquared(form, distance - value->offset, query->norm2, code->norm2);
+	range = AnnRabitqBounds(query->prepared, &factors, query->norm2, squared);
+	range.lower = AnnFormDistance(form, range.lower, query->norm2, code->norm2) + value->offset;
+	range.upper = AnnFormDistance(form, range.upper, query->norm2, code->norm2) + value->offset;
+	return range;
+}
+
+bool
+LshPrepareRow(const LshIndex *index, Datum datum, LshRow *row, uint32 *keys)
+{
+	AnnForm		form = index->space.metric->form;
+	AnnQuery	query;
+	void	   *hashed;
+
+	if (!AnnQueryPrepare(&query, &index->space, datum, false))
+		return false;
+
+	*row = palloc0(index->row_size);
+	if (form == ANN_FORM_NONE)
+	{
+		memcpy((*row)->code, query.value, query.value_size);
+		hashed = hash_value(index, query.value);
+	}
+	else
+	{
+		if (form == ANN_FORM_IP)
+			subtract_centre(index, query.rotated);
+		encode(&index->space, query.rotated, *row);
+		if (form == ANN_FORM_IP)
+			add_element(index, query.rotated,
+						LshElement(index->norm, query.norm2) - index->lift);
+		hashed = hash_value(index, query.rotated);
+	}
+	LshHashKeys(&index->hash, hashed, keys);
+	return true;
+}
