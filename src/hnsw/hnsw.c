@@ -128,6 +128,11 @@ set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
 	if (bits > 0)
 	{
 		AnnSpaceSetBits(space, rel, bits, near_bits);
+		if (!fits(space, m))
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("codes of %d dimensions with %d bits each do not fit a page",
+							space->dim, bits)));
 		return;
 	}
 
