@@ -186,9 +186,9 @@ AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *
 	double		least = distance - error;
 	AnnHit		hit;
 
-	/* Overflow can make it anything; it sorts last. */
+	/* Overflow can make it anything.  The true one sorts last. */
 	if (isnan(least))
-		least = INFINITY;
+		least = error == 0 ? INFINITY : -INFINITY;
 
 	if (scan->phase == PHASE_COLLECT)
 	{
@@ -409,6 +409,10 @@ next_of_hit(AnnScan *scan, ItemPointerData *tid)
 		bool		found;
 
 		*tid = i == 0 ? scan->current.tid : scan->current.more[i - 1];
+
+		/* What was returned before has not got into the sort of the rest. */
+		if (scan->phase == PHASE_REST)
+			return true;
 		AnnReturned_insert(scan->returned, tid_to_number(tid), &found);
 		if (!found)
 			return true;

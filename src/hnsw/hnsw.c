@@ -114,7 +114,7 @@ set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
 	int			quantizer = options != NULL ? options->quantizer : HNSW_QUANTIZER_AUTO;
 	int			few;
 
-	if (space->metric->form == ANN_FORM_NONE || quantizer == HNSW_QUANTIZER_NONE ||
+	if (!space->metric->quantizes || quantizer == HNSW_QUANTIZER_NONE ||
 		(quantizer == HNSW_QUANTIZER_AUTO && space->dim < MIN_QUANTIZED_DIM))
 	{
 		AnnSpaceSetBits(space, rel, 0, 0);
@@ -128,6 +128,11 @@ set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
 	if (bits > 0)
 	{
 		AnnSpaceSetBits(space, rel, bits, near_bits);
+		if (!fits(space, m))
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("codes of %d dimensions with %d bits each do not fit a page",
+							space->dim, bits)));
 		return;
 	}
 

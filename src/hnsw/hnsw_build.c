@@ -32,13 +32,17 @@ typedef struct HnswBuildState
  * Writing the graph to pages
  */
 
-/* The page that is being filled. */
+/*
+ * The page that is being filled: not in its buffer, for while that is locked
+ * nothing can be cancelled.
+ */
 typedef struct WriterPage
 {
 	BlockNumber blkno;
 	OffsetNumber offset;		/* of the last item */
 	Size		room;
-	Buffer		buf;
+	Buffer		buf;			/* pinned; invalid in a dry run */
+	PGAlignedBlock contents;
 } WriterPage;
 
 /* Where the next item goes; as a dry run, or really. */
@@ -65,6 +69,8 @@ finish_page(WriterPage *page)
 {
 	if (BufferIsValid(page->buf))
 	{
+		LockBuffer(page->buf, BUFFER_LOCK_EXCLUSIVE);
+		memcpy(BufferGetPage(page->buf), page->contents.data, BLCKSZ);
 		MarkBufferDirty(page->buf);
 		UnlockReleaseBuffer(page->buf);
 	}
@@ -84,10 +90,10 @@ need_room(Writer *writer, WriterPage *page, Size room)
 	page->room = ANN_PAGE_ROOM;
 	if (!writer->dry)
 	{
-		CHECK_FOR_INTERRUPTS();
 		page->buf = AnnExtend(writer->index->rel, MAIN_FORKNUM);
 		Assert(BufferGetBlockNumber(page->buf) == page->blkno);
-		AnnInitPage(BufferGetPage(page->buf), HNSW_PAGE_ITEMS);
+		LockBuffer(page->buf, BUFFER_LOCK_UNLOCK);
+		AnnInitPage(page->contents.data, HNSW_PAGE_ITEMS);
 	}
 }
 
@@ -99,7 +105,7 @@ write_item(Writer *writer, WriterPage *page, void *item, Size size)
 	page->room -= HnswItemRoom(size);
 	page->offset++;
 	if (!writer->dry &&
-		PageAddItem(BufferGetPage(page->buf), (Item) item, size, page->offset,
+		PageAddItem(page->contents.data, (Item) item, size, page->offset,
 					false, false) != page->offset)
 		elog(ERROR, "could not add an item to block %u of index \"%s\"",
 			 page->blkno, RelationGetRelationName(writer->index->rel));
@@ -232,7 +238,6 @@ order_nodes(const HnswIndex *index, HnswMemory *memory)
 	listed = palloc_extended(Max(count, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (HnswNode start = 0; start < count; start++)
 	{
-		CHECK_FOR_INTERRUPTS();
 		if (!listed[start])
 			order[n++] = start;
 		listed[start] = true;
@@ -241,6 +246,7 @@ order_nodes(const HnswIndex *index, HnswMemory *memory)
 			HnswNode	nodes[2 * HNSW_MAX_M];
 			int			neighbours = HnswMemGetNeighbours(memory, order[next], 0, nodes, NULL);
 
+			CHECK_FOR_INTERRUPTS();
 			for (int i = 0; i < neighbours; i++)
 				if (!listed[nodes[i]])
 				{
@@ -273,6 +279,7 @@ write_graph(HnswIndex *index, HnswMemory *memory)
 		start_writer(&writer, index, dry);
 		for (uint32 i = 0; i < count; i++)
 		{
+			CHECK_FOR_INTERRUPTS();
 			write_node(&writer, memory, order[i], numbers);
 			MemoryContextReset(context);
 		}

@@ -191,7 +191,7 @@ apply_meta(HnswIndex *index, const HnswMetaPageData *meta)
 		meta->ef_construction < HNSW_MIN_EF_CONSTRUCTION ||
 		meta->ef_construction > HNSW_MAX_EF_CONSTRUCTION ||
 		meta->bits > 8 || meta->near_bits > 4 || (meta->bits == 0 && meta->near_bits > 0) ||
-		(meta->bits > 0 && index->space.metric->form == ANN_FORM_NONE) ||
+		(meta->bits > 0 && !index->space.metric->quantizes) ||
 		meta->dim > (meta->bits > 0 ? ANN_MAX_QUANTIZED_DIM : index->space.metric->max_dim))
 		return false;
 
@@ -404,7 +404,8 @@ HnswGetElement(const HnswIndex *index, Page page, HnswItem item)
 
 	if (element != NULL &&
 		(element->level > shape->max_level ||
-		 (shape->code_size > 0 && size != HnswElementSize(shape, element->level, shape->code_size))))
+		 size < HnswElementSize(shape, element->level, shape->code_size) ||
+		 (shape->code_size > 0 && size > HnswElementSize(shape, element->level, shape->code_size))))
 		AnnCorrupted(index->rel, HnswItemBlock(index, item), "An element is damaged");
 	return element;
 }
@@ -417,11 +418,9 @@ HnswGetCode(const HnswIndex *index, Page page, HnswItem item, HnswElement elemen
 
 	if (code_size == 0)
 	{
-		Size		all = ItemIdGetLength(PageGetItemId(page, HnswItemOffset(index, item)));
-		Size		fixed = HnswElementSize(&index->shape, element->level, 0);
-
-		code_size = all - fixed;
-		if (all < fixed || !AnnSpaceValid(&index->space, code, code_size))
+		code_size = ItemIdGetLength(PageGetItemId(page, HnswItemOffset(index, item))) -
+			HnswElementSize(&index->shape, element->level, 0);
+		if (!AnnSpaceValid(&index->space, code, code_size))
 			AnnCorrupted(index->rel, HnswItemBlock(index, item), "An element is damaged");
 	}
 	if (size != NULL)

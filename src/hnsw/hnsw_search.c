@@ -31,7 +31,7 @@ HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query)
 Size
 HnswSearchMemory(const HnswSearch *search)
 {
-	return AnnVisitedMemory(&search->visited) +
+	return AnnVisitedMemory(&search->visited) + AnnVisitedMemory(&search->estimated) +
 		sizeof(HnswCandidate) * ((Size) search->frontier.capacity + search->found.capacity +
 								 search->max_later);
 }

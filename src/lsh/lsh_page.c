@@ -30,7 +30,7 @@ const double lsh_recalls[LSH_RECALLS] = {0.5, 0.8, 0.9, 0.95, 0.99};
 static LshFamily
 choose_family(const AnnMetric *metric)
 {
-	if (metric->form != ANN_FORM_NONE)
+	if (metric->quantizes)
 		return LSH_CROSS_POLYTOPE;
 	return metric == &ann_metric_bit_jaccard ? LSH_MIN_HASH : LSH_BIT_SAMPLING;
 }
@@ -38,7 +38,7 @@ choose_family(const AnnMetric *metric)
 int
 LshBits(const AnnSpace *space)
 {
-	if (space->metric->form == ANN_FORM_NONE)
+	if (!space->metric->quantizes)
 		return 0;
 	return space->rotated_dim <= 64 ? 4 : space->rotated_dim < 512 ? 2 : 1;
 }
@@ -154,7 +154,7 @@ check_meta(Relation rel, const LshMetaPageData *meta, Size size)
 		sound = sound && meta->patience[i] > 0;
 
 	AnnSpaceOpen(&space, rel, meta->dim, 0, 0);
-	max_dim = space.metric->form == ANN_FORM_NONE ? space.metric->max_dim : ANN_MAX_QUANTIZED_DIM;
+	max_dim = !space.metric->quantizes ? space.metric->max_dim : ANN_MAX_QUANTIZED_DIM;
 	if (!sound || size < offsetof(LshMetaPageData, centre) || size != meta_size(meta) ||
 		(typmod >= 0 && typmod != meta->dim) || meta->dim < 1 || meta->dim > max_dim ||
 		meta->bits != LshBits(&space) ||

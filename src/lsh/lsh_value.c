@@ -88,7 +88,7 @@ LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *query)
 {
 	value->query = query;
 	value->offset = 0;
-	switch (index->space.metric->form)
+	switch (AnnQuantizedForm(index->space.metric))
 	{
 		case ANN_FORM_NONE:
 			value->hashed = hash_value(index, query->value);
@@ -132,7 +132,7 @@ void
 LshDistances(const LshValue *value, const LshRow *rows, int n, double *out)
 {
 	const AnnQuery *query = value->query;
-	AnnForm		form = query->space->metric->form;
+	AnnForm		form = AnnQuantizedForm(query->space->metric);
 	const uint8 *levels[ANN_BATCH] = {NULL};
 	float		dots[ANN_BATCH];
 
@@ -166,7 +166,7 @@ double
 LshErrorLimit(const LshValue *value, LshRow row)
 {
 	const AnnQuery *query = value->query;
-	AnnForm		form = query->space->metric->form;
+	AnnForm		form = AnnQuantizedForm(query->space->metric);
 	float		norm;
 	double		squared;
 
@@ -183,7 +183,7 @@ LshBounds(const LshValue *value, LshRow row, double distance)
 {
 	const AnnQuery *query = value->query;
 	const LshCodeData *code = (LshCodeData *) row->code;
-	AnnForm		form = query->space->metric->form;
+	AnnForm		form = AnnQuantizedForm(query->space->metric);
 	AnnRabitqFactors factors = {0};
 	AnnRabitqRange range = {distance, distance};
 	double		squared;
@@ -203,7 +203,7 @@ LshBounds(const LshValue *value, LshRow row, double distance)
 bool
 LshPrepareRow(const LshIndex *index, Datum datum, LshRow *row, uint32 *keys)
 {
-	AnnForm		form = index->space.metric->form;
+	AnnForm		form = AnnQuantizedForm(index->space.metric);
 	AnnQuery	query;
 	void	   *hashed;
 

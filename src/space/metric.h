@@ -38,6 +38,9 @@ typedef struct AnnMetric
 {
 	AnnForm		form;
 
+	/* Are quantized codes smaller than values?  Only if there is a form. */
+	bool		quantizes;
+
 	/*
 	 * The most dimensions, and for sparsevec the most non-zero elements, of a
 	 * full-precision code.
@@ -74,6 +77,13 @@ typedef struct AnnMetric
 	double		(*distance) (int dim, const void *a, const void *b);
 	void		(*distances) (int dim, const void *a, const void *const *b, int n, double *out);
 } AnnMetric;
+
+/* The form of a metric whose values can be quantized; of others none. */
+static inline AnnForm
+AnnQuantizedForm(const AnnMetric *metric)
+{
+	return metric->quantizes ? metric->form : ANN_FORM_NONE;
+}
 
 extern const AnnMetric ann_metric_vector_l2;
 extern const AnnMetric ann_metric_vector_ip;

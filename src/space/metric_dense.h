@@ -190,6 +190,7 @@ DENSE_NAME(l1) (int dim, const void *a, const void *b)
 
 const AnnMetric DENSE_METRIC(DENSE_PREFIX, l2) = {
 	.form = ANN_FORM_L2,
+	.quantizes = true,
 	.floats = DENSE_NAME(floats),
 	.max_dim = DENSE_MAX_DIM,
 	.code_size = DENSE_NAME(code_size),
@@ -203,6 +204,7 @@ const AnnMetric DENSE_METRIC(DENSE_PREFIX, l2) = {
 
 const AnnMetric DENSE_METRIC(DENSE_PREFIX, ip) = {
 	.form = ANN_FORM_IP,
+	.quantizes = true,
 	.floats = DENSE_NAME(floats),
 	.max_dim = DENSE_MAX_DIM,
 	.code_size = DENSE_NAME(code_size),
@@ -216,6 +218,7 @@ const AnnMetric DENSE_METRIC(DENSE_PREFIX, ip) = {
 
 const AnnMetric DENSE_METRIC(DENSE_PREFIX, cosine) = {
 	.form = ANN_FORM_COSINE,
+	.quantizes = true,
 	.floats = DENSE_NAME(cosine_floats),
 	.max_dim = DENSE_MAX_DIM,
 	.code_size = DENSE_NAME(cosine_code_size),

@@ -14,9 +14,6 @@
 
 #define ROUNDS		4
 
-/* Elements are at most this, in magnitude. */
-#define MAX_ELEMENT 0x1p55f
-
 /* Draws n random words; the state is advanced. */
 static void
 random_words(uint64 *state, int n, uint64 *words)
@@ -40,9 +37,9 @@ AnnRotate(int dim, uint64 seed, const float *x, float *out)
 
 	for (i = 0; i < dim; i++)
 	{
-		float		v = x[i] < MAX_ELEMENT ? x[i] : MAX_ELEMENT;
+		float		v = Min(x[i], ANN_ROTATE_MAX_ELEMENT);
 
-		out[i] = v > -MAX_ELEMENT ? v : -MAX_ELEMENT;
+		out[i] = Max(v, -ANN_ROTATE_MAX_ELEMENT);
 	}
 	memset(out + dim, 0, (padded - dim) * sizeof(float));
 

@@ -17,6 +17,9 @@
 /* The most dimensions that can be rotated. */
 #define ANN_ROTATE_MAX_DIM 16384
 
+/* The largest element, in magnitude, that is not cut off. */
+#define ANN_ROTATE_MAX_ELEMENT 0x1p55f
+
 /* The dimensions D of a rotated vector: dim, padded to a multiple of 64. */
 static inline int
 AnnRotatedDim(int dim)
@@ -28,7 +31,7 @@ AnnRotatedDim(int dim)
  * Rotates x, of dim finite elements, into out, of AnnRotatedDim(dim).  The
  * same seed always means the same rotation, on every machine to the bit.
  *
- * Elements beyond 2^55 in magnitude are taken to be that, so that no square of
+ * Elements beyond ANN_ROTATE_MAX_ELEMENT are taken to be that, so that no square of
  * a distance between two results overflows a float.
  */
 extern void AnnRotate(int dim, uint64 seed, const float *x, float *out);

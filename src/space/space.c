@@ -21,6 +21,9 @@
 #include "space/rotate.h"
 #include "space/space.h"
 
+/* With a square of the norm up to this, nothing was cut off by the rotation. */
+#define MAX_NORM2 (0.5 * ANN_ROTATE_MAX_ELEMENT * ANN_ROTATE_MAX_ELEMENT)
+
 /*
  * Spaces
  */
@@ -316,17 +319,23 @@ AnnQueryError(const AnnQuery *query, const void *code, double distance)
 	AnnForm		form = query->space->metric->form;
 	AnnRabitqFactors factors = {0};
 	double		squared;
+	double		rounding;
 
 	if (query->space->bits == 0)
 		return 0;
+
+	/* Cutting elements off makes vectors no farther apart, but products less. */
+	if (form == ANN_FORM_IP && Max(query->norm2, quantized->norm2) > MAX_NORM2)
+		return INFINITY;
 
 	factors.norm = sqrtf(quantized->norm2);
 	factors.error = quantized->error;
 	squared = AnnFormSquared(form, distance, query->norm2, quantized->norm2);
 	squared -= AnnRabitqBounds(query->prepared, &factors, query->norm2, squared).lower;
 
-	/* No estimate is exact, even one below the least that it can be. */
-	return Max(form == ANN_FORM_L2 ? squared : squared / 2, DBL_MIN);
+	/* What is small beside the norms, or as a float, was lost in rounding. */
+	rounding = 4 * DBL_EPSILON * (query->norm2 + quantized->norm2) + FLT_MIN;
+	return Max(form == ANN_FORM_L2 ? squared : squared / 2, rounding);
 }
 
 double
