@@ -120,26 +120,31 @@ IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
 	}
 }
 
-/*
- * Reads a page of centres, to which it adds a pin and a lock: the lists, as seen
- * from a point if there is one.  Returns how many.
- */
-static int
-read_page(IvfIndex *index, BlockNumber blkno, const IvfPoint *point, IvfPurpose purpose,
-		  Buffer *buf, IvfList *lists)
+/* The centres of a page, which stays locked until next_page. */
+typedef struct CentrePage
 {
+	BlockNumber blkno;
+	Buffer		buf;
+	int			count;
 	const IvfCentreData *centres[MaxOffsetNumber];
+	OffsetNumber offsets[MaxOffsetNumber];
+} CentrePage;
+
+static void
+read_page(IvfIndex *index, BlockNumber blkno, CentrePage *centres)
+{
 	Page		page;
 	OffsetNumber count;
-	int			n = 0;
 
 	if (blkno >= index->nblocks)
 		index->nblocks = RelationGetNumberOfBlocks(index->rel);
 	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
 		AnnCorrupted(index->rel, blkno, "A link leads to a block that has no centres");
 
-	*buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(*buf);
+	centres->blkno = blkno;
+	centres->buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
+	centres->count = 0;
+	page = BufferGetPage(centres->buf);
 	if (AnnPageIsUnused(page))
 		AnnCorrupted(index->rel, blkno, "A page of centres is empty");
 
@@ -149,66 +154,99 @@ read_page(IvfIndex *index, BlockNumber blkno, const IvfPoint *point, IvfPurpose 
 
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 	{
-		IvfCentre	centre = IvfGetCentre(index, *buf, offset);
+		IvfCentre	centre = IvfGetCentre(index, centres->buf, offset);
 
 		if (centre == NULL)
 			continue;
-		lists[n].score = lists[n].base = 0;
-		lists[n].number = centre->list;
-		lists[n].rows = centre->rows;
-		lists[n].limit = centre->limit;
-		lists[n].first = centre->first;
-		lists[n].blkno = blkno;
-		lists[n].offset = offset;
-		centres[n++] = centre;
+		centres->centres[centres->count] = centre;
+		centres->offsets[centres->count++] = offset;
 	}
-	if (point != NULL)
-		IvfCompare(index, point, purpose, centres, n, lists);
-	return n;
+}
+
+/* What a centre of a page says of its list. */
+static void
+describe_list(const CentrePage *page, int i, IvfList *list)
+{
+	const IvfCentreData *centre = page->centres[i];
+
+	list->number = centre->list;
+	list->rows = centre->rows;
+	list->limit = centre->limit;
+	list->first = centre->first;
+	list->blkno = page->blkno;
+	list->offset = page->offsets[i];
 }
 
 /* The page after one that is locked; lets go of it. */
 static BlockNumber
-next_page(IvfIndex *index, Buffer buf, BlockNumber *pages)
+next_page(IvfIndex *index, const CentrePage *page, BlockNumber *pages)
 {
-	BlockNumber next = AnnPageGetOpaque(BufferGetPage(buf))->next;
+	BlockNumber next = AnnPageGetOpaque(BufferGetPage(page->buf))->next;
 
 	if (++*pages > index->nblocks)
 		index->nblocks = RelationGetNumberOfBlocks(index->rel);
 	if (*pages > index->nblocks)
-		AnnCorrupted(index->rel, BufferGetBlockNumber(buf), "Pages of centres are in a circle");
-	UnlockReleaseBuffer(buf);
+		AnnCorrupted(index->rel, page->blkno, "Pages of centres are in a circle");
+	UnlockReleaseBuffer(page->buf);
 	CHECK_FOR_INTERRUPTS();
 	return next;
+}
+
+/* The centre of a page that a point belongs to; less is better. */
+static int
+find_best(const IvfIndex *index, const IvfPoint *point, const CentrePage *page, double *best_score)
+{
+	int			best = -1;
+
+	for (int first = 0; first < page->count; first += ANN_BATCH)
+	{
+		int			count = Min(page->count - first, ANN_BATCH);
+		const uint8 *levels[ANN_BATCH];
+		float		dots[ANN_BATCH];
+
+		for (int i = 0; i < count; i++)
+			levels[i] = page->centres[first + i]->levels;
+		AnnRabitqDots(point->prepared, levels, count, dots);
+
+		for (int i = 0; i < count; i++)
+		{
+			const IvfCentreData *centre = page->centres[first + i];
+			IvfTerms	terms = IvfScoreTerms(index, IVF_ASSIGN, centre);
+			double		score = terms.offset + terms.factor * (double) centre->scale * dots[i];
+
+			if (score < *best_score || (best < 0 && *best_score == INFINITY))
+			{
+				*best_score = score;
+				best = first + i;
+			}
+		}
+	}
+	return best;
 }
 
 void
 IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre)
 {
-	IvfList    *lists = palloc(sizeof(IvfList) * index->centres_per_page);
+	CentrePage	page;
 	BlockNumber pages = 0;
 	IvfMetaPageData meta;
+	double		score = INFINITY;
 	bool		found = false;
-	Buffer		buf;
 
 	IvfReadMeta(index, &meta);
 	for (BlockNumber blkno = meta.first_centres; blkno != InvalidBlockNumber;
-		 blkno = next_page(index, buf, &pages))
+		 blkno = next_page(index, &page, &pages))
 	{
-		int			n = read_page(index, blkno, point, IVF_ASSIGN, &buf, lists);
-		IvfList    *best = NULL;
+		int			best;
 
-		for (int i = 0; i < n; i++)
-			if (best == NULL || lists[i].score < best->score)
-				best = &lists[i];
-		if (best != NULL && (!found || best->score < list->score))
-		{
-			found = true;
-			*list = *best;
-			memcpy(centre, IvfGetCentre(index, buf, best->offset), index->centre_size);
-		}
+		read_page(index, blkno, &page);
+		best = find_best(index, point, &page, &score);
+		if (best < 0)
+			continue;
+		found = true;
+		describe_list(&page, best, list);
+		memcpy(centre, page.centres[best], index->centre_size);
 	}
-	pfree(lists);
 
 	if (!found)
 		AnnCorrupted(index->rel, meta.first_centres, "There are no lists");
@@ -233,25 +271,29 @@ void
 IvfQueueRefresh(IvfQueue *queue)
 {
 	IvfIndex   *index = queue->index;
-	IvfList    *lists = palloc(sizeof(IvfList) * index->centres_per_page);
+	IvfList    *lists = palloc0(sizeof(IvfList) * index->centres_per_page);
+	CentrePage	page;
 	IvfMetaPageData meta;
 
 	IvfReadMeta(index, &meta);
 	do
 	{
 		BlockNumber pages = 0;
-		Buffer		buf;
 
 		queue->changes = meta.changes;
 		ivf_list_heap_reset(&queue->lists);
 		for (BlockNumber blkno = meta.first_centres; blkno != InvalidBlockNumber;
-			 blkno = next_page(index, buf, &pages))
+			 blkno = next_page(index, &page, &pages))
 		{
-			int			n = read_page(index, blkno, queue->point, IVF_SEARCH, &buf, lists);
-
-			for (int i = 0; i < n; i++)
+			read_page(index, blkno, &page);
+			if (queue->point != NULL)
+				IvfCompare(index, queue->point, IVF_SEARCH, page.centres, page.count, lists);
+			for (int i = 0; i < page.count; i++)
+			{
+				describe_list(&page, i, &lists[i]);
 				if (!AnnVisitedHas(&queue->visited, lists[i].number))
 					ivf_list_heap_push(&queue->lists, &lists[i]);
+			}
 		}
 		IvfReadMeta(index, &meta);
 	} while (meta.changes != queue->changes);
