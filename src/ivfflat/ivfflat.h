@@ -152,7 +152,11 @@ extern void IvfUnlockChanges(const IvfIndex *index, LOCKMODE mode);
 /* A centre of a locked page; NULL if there is none, an error if it is cut off. */
 extern IvfCentre IvfGetCentre(const IvfIndex *index, Buffer buf, OffsetNumber offset);
 
-/* A segment of a locked page; the same. */
+/* All centres of a locked page, and their offset numbers; returns how many. */
+extern int	IvfGetCentres(const IvfIndex *index, Buffer buf, const IvfCentreData **centres,
+						  OffsetNumber *offsets);
+
+/* A segment of a locked page, like a centre; and how many rows it has room for. */
 extern IvfSegment IvfGetSegment(const IvfIndex *index, Buffer buf, OffsetNumber offset, int *capacity);
 
 /* An item, that was looked at before, of the page of an Edit. */

@@ -126,16 +126,13 @@ typedef struct CentrePage
 	BlockNumber blkno;
 	Buffer		buf;
 	int			count;
-	const IvfCentreData *centres[MaxOffsetNumber];
-	OffsetNumber offsets[MaxOffsetNumber];
+	const IvfCentreData *centres[MaxOffsetNumber + 1];
+	OffsetNumber offsets[MaxOffsetNumber + 1];
 } CentrePage;
 
 static void
 read_page(IvfIndex *index, BlockNumber blkno, CentrePage *centres)
 {
-	Page		page;
-	OffsetNumber count;
-
 	if (blkno >= index->nblocks)
 		index->nblocks = RelationGetNumberOfBlocks(index->rel);
 	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
@@ -143,24 +140,9 @@ read_page(IvfIndex *index, BlockNumber blkno, CentrePage *centres)
 
 	centres->blkno = blkno;
 	centres->buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
-	centres->count = 0;
-	page = BufferGetPage(centres->buf);
-	if (AnnPageIsUnused(page))
+	if (AnnPageIsUnused(BufferGetPage(centres->buf)))
 		AnnCorrupted(index->rel, blkno, "A page of centres is empty");
-
-	count = PageGetMaxOffsetNumber(page);
-	if (count > index->centres_per_page)
-		AnnCorrupted(index->rel, blkno, "A page has too many centres");
-
-	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
-	{
-		IvfCentre	centre = IvfGetCentre(index, centres->buf, offset);
-
-		if (centre == NULL)
-			continue;
-		centres->centres[centres->count] = centre;
-		centres->offsets[centres->count++] = offset;
-	}
+	centres->count = IvfGetCentres(index, centres->buf, centres->centres, centres->offsets);
 }
 
 /* What a centre of a page says of its list. */

@@ -199,7 +199,7 @@ IvfUnlockChanges(const IvfIndex *index, LOCKMODE mode)
  */
 
 /* An item of a locked page, of that size at least; NULL if there is none. */
-static void *
+static inline void *
 get_item(const IvfIndex *index, Buffer buf, OffsetNumber offset, Size least, Size *size)
 {
 	Page		page = BufferGetPage(buf);
@@ -226,6 +226,26 @@ IvfGetCentre(const IvfIndex *index, Buffer buf, OffsetNumber offset)
 	Size		size;
 
 	return get_item(index, buf, offset, index->centre_size, &size);
+}
+
+int
+IvfGetCentres(const IvfIndex *index, Buffer buf, const IvfCentreData **centres, OffsetNumber *offsets)
+{
+	OffsetNumber count = PageGetMaxOffsetNumber(BufferGetPage(buf));
+	int			n = 0;
+
+	if (count > index->centres_per_page)
+		AnnCorrupted(index->rel, BufferGetBlockNumber(buf), "A page has too many centres");
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+	{
+		Size		size;
+
+		centres[n] = get_item(index, buf, offset, index->centre_size, &size);
+		offsets[n] = offset;
+		n += centres[n] != NULL;
+	}
+	return n;
 }
 
 IvfSegment
