@@ -120,34 +120,24 @@ IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
 	}
 }
 
-/* The centres of a page, which stays locked until next_page. */
-typedef struct CentrePage
-{
-	BlockNumber blkno;
-	Buffer		buf;
-	int			count;
-	const IvfCentreData *centres[MaxOffsetNumber + 1];
-	OffsetNumber offsets[MaxOffsetNumber + 1];
-} CentrePage;
-
-static void
-read_page(IvfIndex *index, BlockNumber blkno, CentrePage *centres)
+void
+IvfReadCentres(IvfIndex *index, BlockNumber blkno, IvfCentrePage *page)
 {
 	if (blkno >= index->nblocks)
 		index->nblocks = RelationGetNumberOfBlocks(index->rel);
 	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
 		AnnCorrupted(index->rel, blkno, "A link leads to a block that has no centres");
 
-	centres->blkno = blkno;
-	centres->buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
-	if (AnnPageIsUnused(BufferGetPage(centres->buf)))
+	page->blkno = blkno;
+	page->buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
+	if (AnnPageIsUnused(BufferGetPage(page->buf)))
 		AnnCorrupted(index->rel, blkno, "A page of centres is empty");
-	centres->count = IvfGetCentres(index, centres->buf, centres->centres, centres->offsets);
+	page->count = IvfGetCentres(index, page->buf, page->centres, page->offsets);
 }
 
 /* What a centre of a page says of its list. */
 static void
-describe_list(const CentrePage *page, int i, IvfList *list)
+describe_list(const IvfCentrePage *page, int i, IvfList *list)
 {
 	const IvfCentreData *centre = page->centres[i];
 
@@ -159,9 +149,8 @@ describe_list(const CentrePage *page, int i, IvfList *list)
 	list->offset = page->offsets[i];
 }
 
-/* The page after one that is locked; lets go of it. */
-static BlockNumber
-next_page(IvfIndex *index, const CentrePage *page, BlockNumber *pages)
+BlockNumber
+IvfNextCentres(IvfIndex *index, const IvfCentrePage *page, BlockNumber *pages)
 {
 	BlockNumber next = AnnPageGetOpaque(BufferGetPage(page->buf))->next;
 
@@ -176,7 +165,7 @@ next_page(IvfIndex *index, const CentrePage *page, BlockNumber *pages)
 
 /* The centre of a page that a point belongs to; less is better. */
 static int
-find_best(const IvfIndex *index, const IvfPoint *point, const CentrePage *page, double *best_score)
+find_best(const IvfIndex *index, const IvfPoint *point, const IvfCentrePage *page, double *best_score)
 {
 	int			best = -1;
 
@@ -206,22 +195,22 @@ find_best(const IvfIndex *index, const IvfPoint *point, const CentrePage *page, 
 	return best;
 }
 
-void
-IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre)
+/* Finds the list a point belongs to by reading all centres. */
+static void
+find_on_pages(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
+			  IvfList *list, IvfCentre centre)
 {
-	CentrePage	page;
+	IvfCentrePage page;
 	BlockNumber pages = 0;
-	IvfMetaPageData meta;
 	double		score = INFINITY;
 	bool		found = false;
 
-	IvfReadMeta(index, &meta);
-	for (BlockNumber blkno = meta.first_centres; blkno != InvalidBlockNumber;
-		 blkno = next_page(index, &page, &pages))
+	for (BlockNumber blkno = meta->first_centres; blkno != InvalidBlockNumber;
+		 blkno = IvfNextCentres(index, &page, &pages))
 	{
 		int			best;
 
-		read_page(index, blkno, &page);
+		IvfReadCentres(index, blkno, &page);
 		best = find_best(index, point, &page, &score);
 		if (best < 0)
 			continue;
@@ -231,7 +220,49 @@ IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre cen
 	}
 
 	if (!found)
-		AnnCorrupted(index->rel, meta.first_centres, "There are no lists");
+		AnnCorrupted(index->rel, meta->first_centres, "There are no lists");
+}
+
+/* Reads one centre; false if it is not that of the list any more. */
+static bool
+read_centre(IvfIndex *index, const IvfCachedCentre *cached, IvfList *list, IvfCentre centre)
+{
+	Buffer		buf = AnnReadBuffer(index->rel, cached->blkno, IVF_PAGE_CENTRES, NULL,
+									BUFFER_LOCK_SHARE);
+	IvfCentre	item = IvfGetCentre(index, buf, cached->offset);
+	bool		found = item != NULL && item->list == cached->list;
+
+	if (found)
+	{
+		memcpy(centre, item, index->centre_size);
+		list->number = centre->list;
+		list->rows = centre->rows;
+		list->limit = centre->limit;
+		list->first = centre->first;
+		list->blkno = cached->blkno;
+		list->offset = cached->offset;
+	}
+	UnlockReleaseBuffer(buf);
+	return found;
+}
+
+void
+IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre)
+{
+	IvfMetaPageData meta;
+	IvfCachedCentre cached;
+
+	/* A centre that has gone since the metapage was read is seen the next time. */
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		IvfReadMeta(index, &meta);
+		if (!IvfFindCached(index, point, &meta, &cached))
+		{
+			find_on_pages(index, point, &meta, list, centre);
+			return;
+		}
+	} while (!read_centre(index, &cached, list, centre));
 }
 
 /*
@@ -254,7 +285,7 @@ IvfQueueRefresh(IvfQueue *queue)
 {
 	IvfIndex   *index = queue->index;
 	IvfList    *lists = palloc0(sizeof(IvfList) * index->centres_per_page);
-	CentrePage	page;
+	IvfCentrePage	page;
 	IvfMetaPageData meta;
 
 	IvfReadMeta(index, &meta);
@@ -265,9 +296,9 @@ IvfQueueRefresh(IvfQueue *queue)
 		queue->changes = meta.changes;
 		ivf_list_heap_reset(&queue->lists);
 		for (BlockNumber blkno = meta.first_centres; blkno != InvalidBlockNumber;
-			 blkno = next_page(index, &page, &pages))
+			 blkno = IvfNextCentres(index, &page, &pages))
 		{
-			read_page(index, blkno, &page);
+			IvfReadCentres(index, blkno, &page);
 			if (queue->point != NULL)
 				IvfCompare(index, queue->point, IVF_SEARCH, page.centres, page.count, lists);
 			for (int i = 0; i < page.count; i++)
