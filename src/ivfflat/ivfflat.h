@@ -132,9 +132,6 @@ extern int	IvfGetOptions(Relation rel, AnnSpace *space);
 /* Opens an index that has a metapage; keeps no lock. */
 extern void IvfOpen(IvfIndex *index, Relation rel);
 
-/* Remembers for the next IvfOpen where there was room. */
-extern void IvfRememberTarget(const IvfIndex *index);
-
 /* The same of an index that is about to be built; what is cached is forgotten. */
 extern void IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space);
 
@@ -152,7 +149,11 @@ extern void IvfUnlockChanges(const IvfIndex *index, LOCKMODE mode);
 /* A centre of a locked page; NULL if there is none, an error if it is cut off. */
 extern IvfCentre IvfGetCentre(const IvfIndex *index, Buffer buf, OffsetNumber offset);
 
-/* A segment of a locked page; the same. */
+/* All centres of a locked page, and their offset numbers; returns how many. */
+extern int	IvfGetCentres(const IvfIndex *index, Buffer buf, const IvfCentreData **centres,
+						  OffsetNumber *offsets);
+
+/* A segment of a locked page, like a centre; and how many rows it has room for. */
 extern IvfSegment IvfGetSegment(const IvfIndex *index, Buffer buf, OffsetNumber offset, int *capacity);
 
 /* An item, that was looked at before, of the page of an Edit. */
@@ -241,6 +242,22 @@ extern void IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose 
  */
 extern void IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre);
 
+/* What a page of centres has, for as long as it is locked. */
+typedef struct IvfCentrePage
+{
+	BlockNumber blkno;
+	Buffer		buf;
+	int			count;
+	const IvfCentreData *centres[MaxOffsetNumber + 1];
+	OffsetNumber offsets[MaxOffsetNumber + 1];
+} IvfCentrePage;
+
+/* Reads and locks a page of centres. */
+extern void IvfReadCentres(IvfIndex *index, BlockNumber blkno, IvfCentrePage *page);
+
+/* The one after it; lets go of it.  *pages counts them. */
+extern BlockNumber IvfNextCentres(IvfIndex *index, const IvfCentrePage *page, BlockNumber *pages);
+
 /* Begins to visit lists. */
 extern void IvfQueueInit(IvfQueue *queue, IvfIndex *index, const IvfPoint *point);
 
@@ -249,6 +266,30 @@ extern bool IvfQueueNext(IvfQueue *queue, IvfList *list);
 
 /* Reads the centres again, for a list turned out to have been replaced. */
 extern void IvfQueueRefresh(IvfQueue *queue);
+
+/* ivfflat_cache.c */
+
+/* What is remembered of an index: the metapage as it was read, and a target. */
+extern bool IvfRecall(Relation rel, IvfMetaPageData *meta, BlockNumber *target);
+extern void IvfRemember(Relation rel, const IvfMetaPageData *meta);
+extern void IvfRememberTarget(const IvfIndex *index);
+extern void IvfForget(Relation rel);
+
+/* A centre that is remembered, and where it is. */
+typedef struct IvfCachedCentre
+{
+	uint32		list;
+	BlockNumber blkno;
+	OffsetNumber offset;
+	IvfTerms	terms;			/* for IVF_ASSIGN, of a dot product of levels */
+} IvfCachedCentre;
+
+/*
+ * Finds the list a point belongs to among the centres remembered, which are read
+ * again if lists have been replaced since; false if they take more than work_mem.
+ */
+extern bool IvfFindCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
+						  IvfCachedCentre *found);
 
 /* ivfflat_row.c */
 

@@ -120,98 +120,149 @@ IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
 	}
 }
 
-/*
- * Reads a page of centres, to which it adds a pin and a lock: the lists, as seen
- * from a point if there is one.  Returns how many.
- */
-static int
-read_page(IvfIndex *index, BlockNumber blkno, const IvfPoint *point, IvfPurpose purpose,
-		  Buffer *buf, IvfList *lists)
+void
+IvfReadCentres(IvfIndex *index, BlockNumber blkno, IvfCentrePage *page)
 {
-	const IvfCentreData *centres[MaxOffsetNumber];
-	Page		page;
-	OffsetNumber count;
-	int			n = 0;
-
 	if (blkno >= index->nblocks)
 		index->nblocks = RelationGetNumberOfBlocks(index->rel);
 	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
 		AnnCorrupted(index->rel, blkno, "A link leads to a block that has no centres");
 
-	*buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(*buf);
-	if (AnnPageIsUnused(page))
+	page->blkno = blkno;
+	page->buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
+	if (AnnPageIsUnused(BufferGetPage(page->buf)))
 		AnnCorrupted(index->rel, blkno, "A page of centres is empty");
-
-	count = PageGetMaxOffsetNumber(page);
-	if (count > index->centres_per_page)
-		AnnCorrupted(index->rel, blkno, "A page has too many centres");
-
-	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
-	{
-		IvfCentre	centre = IvfGetCentre(index, *buf, offset);
-
-		if (centre == NULL)
-			continue;
-		lists[n].score = lists[n].base = 0;
-		lists[n].number = centre->list;
-		lists[n].rows = centre->rows;
-		lists[n].limit = centre->limit;
-		lists[n].first = centre->first;
-		lists[n].blkno = blkno;
-		lists[n].offset = offset;
-		centres[n++] = centre;
-	}
-	if (point != NULL)
-		IvfCompare(index, point, purpose, centres, n, lists);
-	return n;
+	page->count = IvfGetCentres(index, page->buf, page->centres, page->offsets);
 }
 
-/* The page after one that is locked; lets go of it. */
-static BlockNumber
-next_page(IvfIndex *index, Buffer buf, BlockNumber *pages)
+/* What a centre of a page says of its list. */
+static void
+describe_list(const IvfCentrePage *page, int i, IvfList *list)
 {
-	BlockNumber next = AnnPageGetOpaque(BufferGetPage(buf))->next;
+	const IvfCentreData *centre = page->centres[i];
+
+	list->number = centre->list;
+	list->rows = centre->rows;
+	list->limit = centre->limit;
+	list->first = centre->first;
+	list->blkno = page->blkno;
+	list->offset = page->offsets[i];
+}
+
+BlockNumber
+IvfNextCentres(IvfIndex *index, const IvfCentrePage *page, BlockNumber *pages)
+{
+	BlockNumber next = AnnPageGetOpaque(BufferGetPage(page->buf))->next;
 
 	if (++*pages > index->nblocks)
 		index->nblocks = RelationGetNumberOfBlocks(index->rel);
 	if (*pages > index->nblocks)
-		AnnCorrupted(index->rel, BufferGetBlockNumber(buf), "Pages of centres are in a circle");
-	UnlockReleaseBuffer(buf);
+		AnnCorrupted(index->rel, page->blkno, "Pages of centres are in a circle");
+	UnlockReleaseBuffer(page->buf);
 	CHECK_FOR_INTERRUPTS();
 	return next;
+}
+
+/* The centre of a page that a point belongs to; less is better. */
+static int
+find_best(const IvfIndex *index, const IvfPoint *point, const IvfCentrePage *page, double *best_score)
+{
+	int			best = -1;
+
+	for (int first = 0; first < page->count; first += ANN_BATCH)
+	{
+		int			count = Min(page->count - first, ANN_BATCH);
+		const uint8 *levels[ANN_BATCH];
+		float		dots[ANN_BATCH];
+
+		for (int i = 0; i < count; i++)
+			levels[i] = page->centres[first + i]->levels;
+		AnnRabitqDots(point->prepared, levels, count, dots);
+
+		for (int i = 0; i < count; i++)
+		{
+			const IvfCentreData *centre = page->centres[first + i];
+			IvfTerms	terms = IvfScoreTerms(index, IVF_ASSIGN, centre);
+			double		score = terms.offset + terms.factor * (double) centre->scale * dots[i];
+
+			if (score < *best_score || (best < 0 && *best_score == INFINITY))
+			{
+				*best_score = score;
+				best = first + i;
+			}
+		}
+	}
+	return best;
+}
+
+/* Finds the list a point belongs to by reading all centres. */
+static void
+find_on_pages(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
+			  IvfList *list, IvfCentre centre)
+{
+	IvfCentrePage page;
+	BlockNumber pages = 0;
+	double		score = INFINITY;
+	bool		found = false;
+
+	for (BlockNumber blkno = meta->first_centres; blkno != InvalidBlockNumber;
+		 blkno = IvfNextCentres(index, &page, &pages))
+	{
+		int			best;
+
+		IvfReadCentres(index, blkno, &page);
+		best = find_best(index, point, &page, &score);
+		if (best < 0)
+			continue;
+		found = true;
+		describe_list(&page, best, list);
+		memcpy(centre, page.centres[best], index->centre_size);
+	}
+
+	if (!found)
+		AnnCorrupted(index->rel, meta->first_centres, "There are no lists");
+}
+
+/* Reads one centre; false if it is not that of the list any more. */
+static bool
+read_centre(IvfIndex *index, const IvfCachedCentre *cached, IvfList *list, IvfCentre centre)
+{
+	Buffer		buf = AnnReadBuffer(index->rel, cached->blkno, IVF_PAGE_CENTRES, NULL,
+									BUFFER_LOCK_SHARE);
+	IvfCentre	item = IvfGetCentre(index, buf, cached->offset);
+	bool		found = item != NULL && item->list == cached->list;
+
+	if (found)
+	{
+		memcpy(centre, item, index->centre_size);
+		list->number = centre->list;
+		list->rows = centre->rows;
+		list->limit = centre->limit;
+		list->first = centre->first;
+		list->blkno = cached->blkno;
+		list->offset = cached->offset;
+	}
+	UnlockReleaseBuffer(buf);
+	return found;
 }
 
 void
 IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre)
 {
-	IvfList    *lists = palloc(sizeof(IvfList) * index->centres_per_page);
-	BlockNumber pages = 0;
 	IvfMetaPageData meta;
-	bool		found = false;
-	Buffer		buf;
+	IvfCachedCentre cached;
 
-	IvfReadMeta(index, &meta);
-	for (BlockNumber blkno = meta.first_centres; blkno != InvalidBlockNumber;
-		 blkno = next_page(index, buf, &pages))
+	/* A centre that has gone since the metapage was read is seen the next time. */
+	do
 	{
-		int			n = read_page(index, blkno, point, IVF_ASSIGN, &buf, lists);
-		IvfList    *best = NULL;
-
-		for (int i = 0; i < n; i++)
-			if (best == NULL || lists[i].score < best->score)
-				best = &lists[i];
-		if (best != NULL && (!found || best->score < list->score))
+		CHECK_FOR_INTERRUPTS();
+		IvfReadMeta(index, &meta);
+		if (!IvfFindCached(index, point, &meta, &cached))
 		{
-			found = true;
-			*list = *best;
-			memcpy(centre, IvfGetCentre(index, buf, best->offset), index->centre_size);
+			find_on_pages(index, point, &meta, list, centre);
+			return;
 		}
-	}
-	pfree(lists);
-
-	if (!found)
-		AnnCorrupted(index->rel, meta.first_centres, "There are no lists");
+	} while (!read_centre(index, &cached, list, centre));
 }
 
 /*
@@ -233,25 +284,29 @@ void
 IvfQueueRefresh(IvfQueue *queue)
 {
 	IvfIndex   *index = queue->index;
-	IvfList    *lists = palloc(sizeof(IvfList) * index->centres_per_page);
+	IvfList    *lists = palloc0(sizeof(IvfList) * index->centres_per_page);
+	IvfCentrePage	page;
 	IvfMetaPageData meta;
 
 	IvfReadMeta(index, &meta);
 	do
 	{
 		BlockNumber pages = 0;
-		Buffer		buf;
 
 		queue->changes = meta.changes;
 		ivf_list_heap_reset(&queue->lists);
 		for (BlockNumber blkno = meta.first_centres; blkno != InvalidBlockNumber;
-			 blkno = next_page(index, buf, &pages))
+			 blkno = IvfNextCentres(index, &page, &pages))
 		{
-			int			n = read_page(index, blkno, queue->point, IVF_SEARCH, &buf, lists);
-
-			for (int i = 0; i < n; i++)
+			IvfReadCentres(index, blkno, &page);
+			if (queue->point != NULL)
+				IvfCompare(index, queue->point, IVF_SEARCH, page.centres, page.count, lists);
+			for (int i = 0; i < page.count; i++)
+			{
+				describe_list(&page, i, &lists[i]);
 				if (!AnnVisitedHas(&queue->visited, lists[i].number))
 					ivf_list_heap_push(&queue->lists, &lists[i]);
+			}
 		}
 		IvfReadMeta(index, &meta);
 	} while (meta.changes != queue->changes);

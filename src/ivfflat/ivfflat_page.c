@@ -9,7 +9,6 @@
 
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "ivfflat/ivfflat.h"
@@ -17,13 +16,6 @@
 /*
  * Metapage
  */
-
-/* What rd_amcache holds: the fixed part of the metapage, and a hint. */
-typedef struct IvfCache
-{
-	IvfMetaPageData meta;
-	BlockNumber target;
-} IvfCache;
 
 /* As many bits per dimension as fit a page: eight up to some 8000 dimensions. */
 static int
@@ -63,9 +55,7 @@ IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space)
 	index->building = true;
 
 	/* What was cached is that of the index before a TRUNCATE. */
-	if (rel->rd_amcache != NULL)
-		pfree(rel->rd_amcache);
-	rel->rd_amcache = NULL;
+	IvfForget(rel);
 }
 
 /* Opens the space; an error if the metapage does not agree with it. */
@@ -98,36 +88,23 @@ read_meta(Relation rel, IvfMetaPageData *meta)
 void
 IvfOpen(IvfIndex *index, Relation rel)
 {
-	IvfCache   *cache = rel->rd_amcache;
+	IvfMetaPageData meta;
+	BlockNumber target;
 	AnnSpace	space;
 
-	if (cache == NULL)
+	if (!IvfRecall(rel, &meta, &target))
 	{
-		IvfMetaPageData meta;
-
 		read_meta(rel, &meta);
+		target = InvalidBlockNumber;
 		open_space(&space, rel, &meta);
-		cache = MemoryContextAlloc(rel->rd_indexcxt, sizeof(IvfCache));
-		cache->meta = meta;
-		cache->target = InvalidBlockNumber;
-		rel->rd_amcache = cache;
+		IvfRemember(rel, &meta);
 	}
 
-	AnnSpaceOpen(&space, rel, cache->meta.dim, cache->meta.bits, 0);
+	AnnSpaceOpen(&space, rel, meta.dim, meta.bits, 0);
 	init_index(index, rel, &space);
-	index->rows_per_list = cache->meta.rows_per_list;
+	index->rows_per_list = meta.rows_per_list;
 	index->nblocks = RelationGetNumberOfBlocks(rel);
-	index->target = cache->target;
-}
-
-void
-IvfRememberTarget(const IvfIndex *index)
-{
-	IvfCache   *cache = index->rel->rd_amcache;
-
-	/* A relcache reset may have taken it away. */
-	if (cache != NULL)
-		cache->target = index->target;
+	index->target = target;
 }
 
 void
@@ -199,7 +176,7 @@ IvfUnlockChanges(const IvfIndex *index, LOCKMODE mode)
  */
 
 /* An item of a locked page, of that size at least; NULL if there is none. */
-static void *
+static inline void *
 get_item(const IvfIndex *index, Buffer buf, OffsetNumber offset, Size least, Size *size)
 {
 	Page		page = BufferGetPage(buf);
@@ -226,6 +203,26 @@ IvfGetCentre(const IvfIndex *index, Buffer buf, OffsetNumber offset)
 	Size		size;
 
 	return get_item(index, buf, offset, index->centre_size, &size);
+}
+
+int
+IvfGetCentres(const IvfIndex *index, Buffer buf, const IvfCentreData **centres, OffsetNumber *offsets)
+{
+	OffsetNumber count = PageGetMaxOffsetNumber(BufferGetPage(buf));
+	int			n = 0;
+
+	if (count > index->centres_per_page)
+		AnnCorrupted(index->rel, BufferGetBlockNumber(buf), "A page has too many centres");
+
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
+	{
+		Size		size;
+
+		centres[n] = get_item(index, buf, offset, index->centre_size, &size);
+		offsets[n] = offset;
+		n += centres[n] != NULL;
+	}
+	return n;
 }
 
 IvfSegment

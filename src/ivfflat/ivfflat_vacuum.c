@@ -18,12 +18,15 @@
 /* A list shorter than this share of what it is meant to be is merged. */
 #define SHORT_SHARE 8
 
+/* More segments than this above what its full pages are make a list scattered. */
+#define SPARE_SEGMENTS 2
+
 /* What the lists have. */
 typedef struct ListCount
 {
 	uint32		list;
 	uint32		rows;
-	uint32		room;			/* for rows, those included */
+	uint32		segments;
 	char		status;
 } ListCount;
 
@@ -42,7 +45,7 @@ typedef struct IvfVacuum
 {
 	IvfIndex	index;
 	IndexBulkDeleteResult *stats;
-	IndexBulkDeleteCallback callback;
+	IndexBulkDeleteCallback callback;	/* NULL: no row is dead */
 	void	   *arg;
 	BufferAccessStrategy strategy;
 	counts_hash *counts;		/* of the lists that exist */
@@ -55,7 +58,7 @@ typedef struct IvfVacuum
 static bool
 is_dead(IvfVacuum *vacuum, IvfRow row)
 {
-	return vacuum->callback(&row->tid, vacuum->arg);
+	return vacuum->callback != NULL && vacuum->callback(&row->tid, vacuum->arg);
 }
 
 /* Is there anything on the page to be removed? */
@@ -137,7 +140,7 @@ count_rows(IvfVacuum *vacuum, Buffer buf)
 		if (list == NULL)
 			continue;
 		list->rows += segment->count;
-		list->room += capacity;
+		list->segments++;
 		vacuum->stats->num_index_tuples += segment->count;
 	}
 }
@@ -182,7 +185,7 @@ vacuum_pages(IvfVacuum *vacuum)
 		bool		found;
 		ListCount  *count = counts_insert(vacuum->counts, list.number, &found);
 
-		count->rows = count->room = 0;
+		count->rows = count->segments = 0;
 	}
 
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1;
@@ -224,7 +227,7 @@ find_nearest(IvfIndex *index, const IvfList *list, IvfList *nearest)
 	return found;
 }
 
-/* Changes a list if its rows are too many, too few, or too widely spread. */
+/* Changes a list if its rows are too many, too few, or scattered. */
 static void
 change_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
 {
@@ -245,7 +248,7 @@ change_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
 		IvfChangeLists(index, heap, lists, 2, 1);
 	else if (IvfTooLong(rows_per_list, list, count->rows))
 		IvfChangeLists(index, heap, lists, 1, 2);
-	else if (count->room > 2 * (count->rows + index->rows_per_page))
+	else if (count->segments > SPARE_SEGMENTS + count->rows / index->rows_per_page)
 		IvfChangeLists(index, heap, lists, 1, 1);
 }
 
@@ -275,34 +278,48 @@ change_lists(IvfVacuum *vacuum)
 	table_close(heap, AccessShareLock);
 }
 
+/* Removes what is dead, if anything is, and changes the lists that need it. */
+static IndexBulkDeleteResult *
+vacuum_index(IvfVacuum *vacuum, IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	if (stats == NULL)
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+	stats->num_index_tuples = 0;
+	vacuum->stats = stats;
+	vacuum->strategy = info->strategy;
+
+	IvfOpen(&vacuum->index, info->index);
+	IvfLockChanges(&vacuum->index, ExclusiveLock);
+	IvfFinishTaking(&vacuum->index);
+	vacuum_pages(vacuum);
+	IvfUnlockChanges(&vacuum->index, ExclusiveLock);
+	change_lists(vacuum);
+	counts_destroy(vacuum->counts);
+	return stats;
+}
+
 IndexBulkDeleteResult *
 ivfflatbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 				  IndexBulkDeleteCallback callback, void *arg)
 {
-	IvfVacuum	vacuum = {.callback = callback,.arg = arg,.strategy = info->strategy};
+	IvfVacuum	vacuum = {.callback = callback,.arg = arg};
 
-	if (stats == NULL)
-		stats = palloc0(sizeof(IndexBulkDeleteResult));
-	stats->num_index_tuples = 0;
-	vacuum.stats = stats;
-
-	IvfOpen(&vacuum.index, info->index);
-	IvfLockChanges(&vacuum.index, ExclusiveLock);
-	IvfFinishTaking(&vacuum.index);
-	vacuum_pages(&vacuum);
-	IvfUnlockChanges(&vacuum.index, ExclusiveLock);
-	change_lists(&vacuum);
-	counts_destroy(vacuum.counts);
-	return stats;
+	return vacuum_index(&vacuum, info, stats);
 }
 
 IndexBulkDeleteResult *
 ivfflatvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
-	/* Without a bulk deletion there is nothing to report, and nothing to do. */
-	if (info->analyze_only || stats == NULL)
+	if (info->analyze_only)
 		return stats;
 
+	/* Without a deletion, there may still be lists that inserts have scattered. */
+	if (stats == NULL)
+	{
+		IvfVacuum	vacuum = {0};
+
+		stats = vacuum_index(&vacuum, info, NULL);
+	}
 	FreeSpaceMapVacuum(info->index);
 	stats->num_pages = RelationGetNumberOfBlocks(info->index);
 	return stats;
