@@ -280,7 +280,7 @@ suite_clients()
 	need_vector || { fail; return; }
 	python3 -m ensurepip --version >/dev/null 2>&1 || need_packages python3-venv
 	as_server mkdir "$work/clients"
-	PG_BIN=$vector_bin start_server "$work/clients" listen_addresses=127.0.0.1 "port=$port" || { fail; return; }
+	PG_BIN=$vector_bin start_server "$work/clients" "listen_addresses='127.0.0.1'" "port=$port" || { fail; return; }
 	mkdir "$work/packages"
 	env "PATH=$PG_BIN:$PATH" PGHOST=127.0.0.1 "PGPORT=$port" PGUSER=postgres PGPASSWORD=any \
 		bash "$top/test/clients/run.sh" "$work/packages" >"$log" 2>&1
