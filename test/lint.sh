@@ -18,7 +18,7 @@ mapfile -t sources < <(find src -name '*.[ch]' | sort)
 mapfile -t c_files < <(find src -name '*.c' | sort)
 mapfile -t headers < <(find src -name '*.h' -exec grep -lE '^#ifndef \w+_H$' {} + | sort)
 mapfile -t templates < <(find src -name '*.h' -exec grep -LE '^#ifndef \w+_H$' {} + | sort)
-mapfile -t texts < <(find . -type f ! -path './.git/*' ! -path '*/tmp_check/*' ! -path './results/*' \
+mapfile -t texts < <(find . -type f ! -path './.git' ! -path './.git/*' ! -path '*/tmp_check/*' ! -path './results/*' \
 	! -path './output_iso/*' ! -path '*/build/*' -exec grep -lI . {} + | sort)
 [ ${#c_files[@]} -gt 0 ] && [ ${#headers[@]} -gt 0 ] || exit 2
 

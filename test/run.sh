@@ -37,6 +37,7 @@ finish()
 		stop_server "$work/pg"
 		stop_server "$work/quickstart"
 		stop_server "$work/vector"
+		stop_server "$work/clients"
 	fi
 	rm -rf "$work"
 	exit $status
@@ -271,6 +272,22 @@ run_example()
 
 suite_quickstart() { run_example env "ANN_QUICKSTART_DIR=$work/quickstart" "$top/examples/quickstart.sh" --check; }
 suite_migrate() { run_example "$top/examples/migrate-from-pgvector.sh"; }
+
+# Over TCP, which all of them can, on a port nobody is likely to have.
+suite_clients()
+{
+	local port=$((20000 + $$ % 10000))
+	need_vector || { fail; return; }
+	python3 -m ensurepip --version >/dev/null 2>&1 || need_packages python3-venv
+	as_server mkdir "$work/clients"
+	PG_BIN=$vector_bin start_server "$work/clients" "listen_addresses='127.0.0.1'" "port=$port" || { fail; return; }
+	mkdir "$work/packages"
+	env "PATH=$PG_BIN:$PATH" PGHOST=127.0.0.1 "PGPORT=$port" PGUSER=postgres PGPASSWORD=any \
+		bash "$top/test/clients/run.sh" "$work/packages" >"$log" 2>&1
+	grep -v '^ok' "$log" >"$log.rest"
+	shown "$log.rest"
+	count_tap "$log"
+}
 
 run_suite()
 {

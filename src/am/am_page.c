@@ -23,28 +23,6 @@ AnnCorrupted(Relation index, BlockNumber blkno, const char *what)
 			 errhint("Please REINDEX it.")));
 }
 
-/*
- * Raises the error for a page that is not ours.  Where pgvector was migrated,
- * its indexes stay behind; their special space has the size of ours.
- */
-static void
-foreign_page(Relation index, Buffer buf)
-{
-	Page		page = BufferGetPage(buf);
-
-	if (PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnPageOpaqueData)))
-	{
-		uint16		page_id = AnnPageGetOpaque(page)->page_id;
-
-		if (page_id == PGVECTOR_HNSW_PAGE_ID || page_id == PGVECTOR_IVFFLAT_PAGE_ID)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("index \"%s\" was built by pgvector", RelationGetRelationName(index)),
-					 errhint("Please REINDEX it.")));
-	}
-	AnnCorrupted(index, BufferGetBlockNumber(buf), "The page is not one of this index's");
-}
-
 void
 AnnInitPage(Page page, uint16 kind)
 {
@@ -66,15 +44,28 @@ AnnInitMetaPage(Page page, const void *contents, Size size)
 	((PageHeader) page)->pd_lower = (char *) AnnMetaContents(page) + size - (char *) page;
 }
 
-/* Is it a page of ours at all? */
+/*
+ * Is it a page of ours at all?  Where pgvector was migrated, its indexes stay
+ * behind; the special space of their pages has the size of ours.
+ */
 static void
 check_page_id(Relation index, Buffer buf)
 {
 	Page		page = BufferGetPage(buf);
 
-	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnPageOpaqueData)) ||
-		AnnPageGetOpaque(page)->page_id != ANN_PAGE_ID)
-		foreign_page(index, buf);
+	if (PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnPageOpaqueData)))
+	{
+		uint16		page_id = AnnPageGetOpaque(page)->page_id;
+
+		if (page_id == ANN_PAGE_ID)
+			return;
+		if (page_id == PGVECTOR_HNSW_PAGE_ID || page_id == PGVECTOR_IVFFLAT_PAGE_ID)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("index \"%s\" was built by pgvector", RelationGetRelationName(index)),
+					 errhint("Please REINDEX it.")));
+	}
+	AnnCorrupted(index, BufferGetBlockNumber(buf), "The page is not one of this index's");
 }
 
 void
