@@ -9,7 +9,8 @@ SELECT no_plan();
 
 CREATE TEMP TABLE expected_method AS
 SELECT * FROM (VALUES
-	('hnsw', 'hnswhandler')
+	('hnsw', 'hnswhandler'),
+	('lsh', 'lshhandler')
 ) v (method, handler);
 
 SELECT is(concat_ws(' ', amtype, amhandler), format('i %s', handler), format('access method %s', method))
@@ -24,8 +25,8 @@ FROM expected_method LEFT JOIN pg_am am ON amname = method
 	CROSS JOIN unnest(ARRAY['can_order', 'can_unique', 'can_multi_col', 'can_include']) property
 ORDER BY method, property;
 
--- Vectors compare as a whole in btree; distances order hnsw, which has no
--- default operator class
+-- Vectors compare as a whole in btree; distances order the others, which have
+-- no default operator class
 CREATE TEMP TABLE expected_class AS
 SELECT * FROM (VALUES
 	('btree', 'vector_ops',           'vector',    true,  '1 <, 2 <=, 3 =, 4 >=, 5 >'),
@@ -44,7 +45,15 @@ SELECT * FROM (VALUES
 	('hnsw',  'sparsevec_cosine_ops', 'sparsevec', false, '1 <=> order by float_ops'),
 	('hnsw',  'sparsevec_l1_ops',     'sparsevec', false, '1 <+> order by float_ops'),
 	('hnsw',  'bit_hamming_ops',      'bit',       false, '1 <~> order by float_ops'),
-	('hnsw',  'bit_jaccard_ops',      'bit',       false, '1 <%> order by float_ops')
+	('hnsw',  'bit_jaccard_ops',      'bit',       false, '1 <%> order by float_ops'),
+	('lsh',   'vector_l2_ops',        'vector',    false, '1 <-> order by float_ops'),
+	('lsh',   'vector_ip_ops',        'vector',    false, '1 <#> order by float_ops'),
+	('lsh',   'vector_cosine_ops',    'vector',    false, '1 <=> order by float_ops'),
+	('lsh',   'halfvec_l2_ops',       'halfvec',   false, '1 <-> order by float_ops'),
+	('lsh',   'halfvec_ip_ops',       'halfvec',   false, '1 <#> order by float_ops'),
+	('lsh',   'halfvec_cosine_ops',   'halfvec',   false, '1 <=> order by float_ops'),
+	('lsh',   'bit_hamming_ops',      'bit',       false, '1 <~> order by float_ops'),
+	('lsh',   'bit_jaccard_ops',      'bit',       false, '1 <%> order by float_ops')
 ) v (method, class, type, is_default, operators);
 
 CREATE TEMP VIEW actual_class AS
@@ -94,7 +103,9 @@ WITH expected (name, definition) AS (VALUES
 	('hnsw.ef_search',           'integer 40 from 1 to 1000'),
 	('hnsw.iterative_scan',      'enum strict_order of off, relaxed_order, strict_order'),
 	('hnsw.max_scan_tuples',     'integer 20000 from 1 to 2147483647'),
-	('hnsw.scan_mem_multiplier', 'real 1 from 1 to 1000')
+	('hnsw.scan_mem_multiplier', 'real 1 from 1 to 1000'),
+	('lsh.target_recall',        'real 0.95 from 0 to 1'),
+	('lsh.max_probes',           'integer 0 from 0 to 2147483647')
 )
 SELECT is(concat_ws(' ', vartype, boot_val, 'from ' || min_val, 'to ' || max_val,
 					'of ' || array_to_string(enumvals, ', ')),
@@ -104,7 +115,7 @@ ORDER BY name;
 
 SELECT is(context, 'user', format('setting %s is for everybody', name))
 FROM pg_settings
-WHERE split_part(name, '.', 1) IN ('ann', 'hnsw')
+WHERE split_part(name, '.', 1) IN ('ann', 'hnsw', 'lsh')
 ORDER BY name;
 
 SELECT * FROM finish();
