@@ -102,6 +102,13 @@ extern Buffer LshReadNode(LshIndex *index, BlockNumber blkno, int table, int lev
 /* The same for a root, whose level is not known. */
 extern Buffer LshReadRoot(LshIndex *index, int table, int lockmode, int *count);
 
+/*
+ * Copies a root as it is or was; a search can start from either.  An old copy
+ * that leads to other nodes than it says should be forgotten.
+ */
+extern void LshCopyRoot(LshIndex *index, int table, Page copy, int *count);
+extern void LshForgetRoot(LshIndex *index, int table);
+
 /* Which downlink of a node leads to a place that is in the node's range. */
 extern int	LshFindDownlink(LshNode node, int count, const LshPlace *place);
 

@@ -184,7 +184,7 @@ min_hash(const LshHash *hash, const uint8 *bits, uint32 *least)
 		element = AnnMix(i + UINT64CONST(1));
 		for (j = 0; j < functions; j++)
 			note_least(least + j * MIN_CHOICES,
-					   ((element ^ seeds[j]) * UINT64CONST(0x9E3779B97F4A7C15)) >> 32);
+					   AnnMix(element ^ seeds[j]) >> 32);
 	}
 }
 

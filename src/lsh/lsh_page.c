@@ -164,24 +164,31 @@ check_meta(Relation rel, const LshMetaPageData *meta, Size size)
 		AnnCorrupted(rel, ANN_METAPAGE_BLKNO, "The metapage does not agree with the definition of the index");
 }
 
-/* A copy of what is on the metapage, for rd_amcache. */
-static LshMetaPage
+/* What rd_amcache holds: copies of the metapage and of some roots. */
+typedef struct LshCache
+{
+	PGAlignedBlock meta;		/* contents */
+	PGAlignedBlock roots[FLEXIBLE_ARRAY_MEMBER];	/* new pages where there are none */
+} LshCache;
+
+static LshCache *
 read_meta(Relation rel)
 {
 	Buffer		buf = AnnReadMeta(rel, LSH_MAGIC, LSH_VERSION, BUFFER_LOCK_SHARE);
 	Page		page = BufferGetPage(buf);
 	PGAlignedBlock copy;
 	Size		size = ((PageHeader) page)->pd_lower - ((char *) AnnMetaContents(page) - (char *) page);
-	LshMetaPage meta;
+	LshMetaPage meta = (LshMetaPage) copy.data;
+	LshCache   *cache;
 
-	size = Min(size, ANN_PAGE_ROOM);
-	memcpy(copy.data, AnnMetaContents(page), size);
+	memcpy(copy.data, AnnMetaContents(page), ANN_PAGE_ROOM);
 	UnlockReleaseBuffer(buf);
 
-	check_meta(rel, (LshMetaPage) copy.data, size);
-	meta = MemoryContextAlloc(rel->rd_indexcxt, size);
-	memcpy(meta, copy.data, size);
-	return meta;
+	check_meta(rel, meta, size);
+	cache = MemoryContextAllocZero(rel->rd_indexcxt, offsetof(LshCache, roots) +
+								   sizeof(PGAlignedBlock) * meta->tables);
+	memcpy(cache->meta.data, meta, size);
+	return cache;
 }
 
 void
@@ -194,7 +201,7 @@ LshOpen(LshIndex *index, Relation rel)
 	index->nblocks = RelationGetNumberOfBlocks(rel);
 	if (rel->rd_amcache == NULL)
 		rel->rd_amcache = read_meta(rel);
-	meta = rel->rd_amcache;
+	meta = (LshMetaPage) ((LshCache *) rel->rd_amcache)->meta.data;
 
 	memcpy(index->patience, meta->patience, sizeof(index->patience));
 	index->norm = meta->norm;
@@ -302,6 +309,43 @@ LshReadRoot(LshIndex *index, int table, int lockmode, int *count)
 		AnnCorrupted(index->rel, blkno, "The page is not a root");
 	*count = count_entries(index, blkno, BufferGetPage(buf));
 	return buf;
+}
+
+/*
+ * Nodes above the leaves are never removed and their ranges never grow.  So an
+ * old copy of a root leads to them still, though perhaps by way of their left
+ * siblings; an old copy of their parent would do for ever.
+ */
+void
+LshCopyRoot(LshIndex *index, int table, Page copy, int *count)
+{
+	LshCache   *cache = index->rel->rd_amcache;
+	Buffer		buf;
+
+	if (cache != NULL && !PageIsNew((Page) cache->roots[table].data))
+	{
+		memcpy(copy, cache->roots[table].data, BLCKSZ);
+		*count = LshPageCount(copy, sizeof(LshDownlink));
+		return;
+	}
+
+	buf = LshReadRoot(index, table, BUFFER_LOCK_SHARE, count);
+	memcpy(copy, BufferGetPage(buf), BLCKSZ);
+	UnlockReleaseBuffer(buf);
+
+	/* Leaves do come and go.  The cache may be another one, or gone. */
+	cache = index->rel->rd_amcache;
+	if (cache != NULL && LshPageNode(copy)->level > 1)
+		memcpy(cache->roots[table].data, copy, BLCKSZ);
+}
+
+void
+LshForgetRoot(LshIndex *index, int table)
+{
+	LshCache   *cache = index->rel->rd_amcache;
+
+	if (cache != NULL)
+		memset(cache->roots[table].data, 0, SizeOfPageHeaderData);
 }
 
 int

@@ -246,26 +246,43 @@ typedef struct LshLeaf
 	LshPlace	high;
 } LshLeaf;
 
+static LshNode
+copy_node(Page page, int count)
+{
+	Size		size = offsetof(LshNodeData, entries) + sizeof(LshDownlink) * count;
+
+	return memcpy(palloc(size), LshPageNode(page), size);
+}
+
 static LshInner *
-read_inner(LshSearch *search, BlockNumber blkno, int table, int level)
+get_root(LshSearch *search, int table)
+{
+	bool		found;
+	LshInner   *inner = directory_insert(search->directory, LshRoot(table), &found);
+	PGAlignedBlock page;
+
+	if (!found)
+	{
+		LshCopyRoot(search->index, table, (Page) page.data, &inner->count);
+		inner->node = copy_node((Page) page.data, inner->count);
+	}
+	return inner;
+}
+
+static LshInner *
+get_inner(LshSearch *search, BlockNumber blkno, int table, int level)
 {
 	bool		found;
 	LshInner   *inner = directory_insert(search->directory, blkno, &found);
 	Buffer		buf;
-	LshNode		node;
-	Size		size;
 
 	if (found)
 		return inner;
 
-	buf = level == 0 ? LshReadRoot(search->index, table, BUFFER_LOCK_SHARE, &inner->count) :
-		LshReadNode(search->index, blkno, table, level, NULL, BUFFER_LOCK_SHARE, &inner->count);
+	buf = LshReadNode(search->index, blkno, table, level, NULL, BUFFER_LOCK_SHARE, &inner->count);
 	if (!BufferIsValid(buf))
 		AnnCorrupted(search->index->rel, blkno, "The page is not the node that another takes it for");
-
-	node = LshPageNode(BufferGetPage(buf));
-	size = offsetof(LshNodeData, entries) + sizeof(LshDownlink) * inner->count;
-	inner->node = memcpy(palloc(size), node, size);
+	inner->node = copy_node(BufferGetPage(buf), inner->count);
 	UnlockReleaseBuffer(buf);
 	return inner;
 }
@@ -276,7 +293,7 @@ read_inner(LshSearch *search, BlockNumber blkno, int table, int level)
 static LshLeaf
 find_leaf(LshSearch *search, int table, const LshPlace *place)
 {
-	LshInner   *inner = read_inner(search, LshRoot(table), table, 0);
+	LshInner   *inner = get_root(search, table);
 
 	for (;;)
 	{
@@ -285,7 +302,8 @@ find_leaf(LshSearch *search, int table, const LshPlace *place)
 
 		if (LshNodeEndsBefore(node, place))
 		{
-			inner = read_inner(search, node->right, table, node->level);
+			LshForgetRoot(search->index, table);
+			inner = get_inner(search, node->right, table, node->level);
 			if (LshPlaceCompare(&inner->node->low, &node->high) != 0)
 				AnnCorrupted(search->index->rel, node->right, "A node does not begin where its left sibling ends");
 			continue;
@@ -305,7 +323,7 @@ find_leaf(LshSearch *search, int table, const LshPlace *place)
 			}
 			return leaf;
 		}
-		inner = read_inner(search, LshNodeDownlink(node, i)->child, table, node->level - 1);
+		inner = get_inner(search, LshNodeDownlink(node, i)->child, table, node->level - 1);
 	}
 }
 
