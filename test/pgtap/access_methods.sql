@@ -11,6 +11,7 @@ CREATE TEMP TABLE expected_method AS
 SELECT * FROM (VALUES
 	('hnsw', 'hnswhandler'),
 	('ivfflat', 'ivfflathandler')
+	('lsh', 'lshhandler')
 ) v (method, handler);
 
 SELECT is(concat_ws(' ', amtype, amhandler), format('i %s', handler), format('access method %s', method))
@@ -52,7 +53,15 @@ SELECT * FROM (VALUES
 	('ivfflat', 'halfvec_l2_ops',     'halfvec',   false, '1 <-> order by float_ops'),
 	('ivfflat', 'halfvec_ip_ops',     'halfvec',   false, '1 <#> order by float_ops'),
 	('ivfflat', 'halfvec_cosine_ops', 'halfvec',   false, '1 <=> order by float_ops'),
-	('ivfflat', 'bit_hamming_ops',    'bit',       false, '1 <~> order by float_ops')
+	('ivfflat', 'bit_hamming_ops',    'bit',       false, '1 <~> order by float_ops'),
+	('lsh',   'vector_l2_ops',        'vector',    false, '1 <-> order by float_ops'),
+	('lsh',   'vector_ip_ops',        'vector',    false, '1 <#> order by float_ops'),
+	('lsh',   'vector_cosine_ops',    'vector',    false, '1 <=> order by float_ops'),
+	('lsh',   'halfvec_l2_ops',       'halfvec',   false, '1 <-> order by float_ops'),
+	('lsh',   'halfvec_ip_ops',       'halfvec',   false, '1 <#> order by float_ops'),
+	('lsh',   'halfvec_cosine_ops',   'halfvec',   false, '1 <=> order by float_ops'),
+	('lsh',   'bit_hamming_ops',      'bit',       false, '1 <~> order by float_ops'),
+	('lsh',   'bit_jaccard_ops',      'bit',       false, '1 <%> order by float_ops')
 ) v (method, class, type, is_default, operators);
 
 CREATE TEMP VIEW actual_class AS
@@ -106,6 +115,8 @@ WITH expected (name, definition) AS (VALUES
 	('ivfflat.probes',           'integer 1 from 1 to 32768'),
 	('ivfflat.iterative_scan',   'enum off of off, relaxed_order, strict_order'),
 	('ivfflat.max_probes',       'integer 32768 from 1 to 32768')
+	('lsh.target_recall',        'real 0.95 from 0 to 1'),
+	('lsh.max_probes',           'integer 0 from 0 to 2147483647')
 )
 SELECT is(concat_ws(' ', vartype, boot_val, 'from ' || min_val, 'to ' || max_val,
 					'of ' || array_to_string(enumvals, ', ')),
@@ -116,6 +127,7 @@ ORDER BY name;
 SELECT is(context, 'user', format('setting %s is for everybody', name))
 FROM pg_settings
 WHERE split_part(name, '.', 1) IN ('ann', 'hnsw', 'ivfflat')
+WHERE split_part(name, '.', 1) IN ('ann', 'hnsw', 'lsh')
 ORDER BY name;
 
 SELECT * FROM finish();
