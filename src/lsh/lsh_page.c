@@ -30,15 +30,17 @@ const double lsh_recalls[LSH_RECALLS] = {0.5, 0.8, 0.9, 0.95, 0.99};
 static LshFamily
 choose_family(const AnnMetric *metric)
 {
-	if (metric->quantizes)
-		return LSH_CROSS_POLYTOPE;
-	return metric == &ann_metric_bit_jaccard ? LSH_MIN_HASH : LSH_BIT_SAMPLING;
+	if (metric == &ann_metric_bit_hamming)
+		return LSH_BIT_SAMPLING;
+	if (metric == &ann_metric_bit_jaccard)
+		return LSH_MIN_HASH;
+	return LSH_CROSS_POLYTOPE;
 }
 
 int
 LshBits(const AnnSpace *space)
 {
-	if (!space->metric->quantizes)
+	if (choose_family(space->metric) != LSH_CROSS_POLYTOPE)
 		return 0;
 	return space->rotated_dim <= 64 ? 4 : space->rotated_dim < 512 ? 2 : 1;
 }
@@ -154,7 +156,7 @@ check_meta(Relation rel, const LshMetaPageData *meta, Size size)
 		sound = sound && meta->patience[i] > 0;
 
 	AnnSpaceOpen(&space, rel, meta->dim, 0, 0);
-	max_dim = !space.metric->quantizes ? space.metric->max_dim : ANN_MAX_QUANTIZED_DIM;
+	max_dim = LshBits(&space) == 0 ? space.metric->max_dim : ANN_MAX_QUANTIZED_DIM;
 	if (!sound || size < offsetof(LshMetaPageData, centre) || size != meta_size(meta) ||
 		(typmod >= 0 && typmod != meta->dim) || meta->dim < 1 || meta->dim > max_dim ||
 		meta->bits != LshBits(&space) ||
@@ -208,7 +210,7 @@ LshOpen(LshIndex *index, Relation rel)
 	index->lift = meta->lift;
 	AnnSpaceOpen(space, rel, meta->dim, meta->bits, 0);
 	LshHashInit(&index->hash, choose_family(space->metric),
-				space->rotated_dim > 0 ? space->rotated_dim : space->dim,
+				space->bits > 0 ? space->rotated_dim : space->dim,
 				meta->tables, meta->seed);
 	index->row_size = INTALIGN(offsetof(LshRowData, code) + LshCodeSize(space));
 	index->leaf_rows = LSH_NODE_ROOM / index->row_size;

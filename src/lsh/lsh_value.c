@@ -88,18 +88,12 @@ LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *query)
 {
 	value->query = query;
 	value->offset = 0;
-	switch (AnnQuantizedForm(index->space.metric))
-	{
-		case ANN_FORM_NONE:
-			value->hashed = hash_value(index, query->value);
-			break;
-		case ANN_FORM_IP:
-			prepare_ip_search(value, index);
-			break;
-		default:
-			value->hashed = hash_value(index, query->rotated);
-			break;
-	}
+	if (index->space.bits == 0)
+		value->hashed = hash_value(index, query->value);
+	else if (index->space.metric->form == ANN_FORM_IP)
+		prepare_ip_search(value, index);
+	else
+		value->hashed = hash_value(index, query->rotated);
 }
 
 /*
@@ -132,12 +126,12 @@ void
 LshDistances(const LshValue *value, const LshRow *rows, int n, double *out)
 {
 	const AnnQuery *query = value->query;
-	AnnForm		form = AnnQuantizedForm(query->space->metric);
+	AnnForm		form = query->space->metric->form;
 	const uint8 *levels[ANN_BATCH] = {NULL};
 	float		dots[ANN_BATCH];
 
 	Assert(n <= ANN_BATCH);
-	if (form == ANN_FORM_NONE)
+	if (query->space->bits == 0)
 	{
 		for (int i = 0; i < n; i++)
 			out[i] = AnnQueryDistance(query, rows[i]->code);
@@ -166,11 +160,11 @@ double
 LshErrorLimit(const LshValue *value, LshRow row)
 {
 	const AnnQuery *query = value->query;
-	AnnForm		form = AnnQuantizedForm(query->space->metric);
+	AnnForm		form = query->space->metric->form;
 	float		norm;
 	double		squared;
 
-	if (form == ANN_FORM_NONE)
+	if (query->space->bits == 0)
 		return 0;
 
 	norm = sqrtf(((LshCodeData *) row->code)->norm2);
@@ -183,12 +177,12 @@ LshBounds(const LshValue *value, LshRow row, double distance)
 {
 	const AnnQuery *query = value->query;
 	const LshCodeData *code = (LshCodeData *) row->code;
-	AnnForm		form = AnnQuantizedForm(query->space->metric);
+	AnnForm		form = query->space->metric->form;
 	AnnRabitqFactors factors = {0};
 	AnnRabitqRange range = {distance, distance};
 	double		squared;
 
-	if (form == ANN_FORM_NONE)
+	if (query->space->bits == 0)
 		return range;
 
 	factors.norm = sqrtf(code->norm2);
@@ -203,7 +197,7 @@ LshBounds(const LshValue *value, LshRow row, double distance)
 bool
 LshPrepareRow(const LshIndex *index, Datum datum, LshRow *row, uint32 *keys)
 {
-	AnnForm		form = AnnQuantizedForm(index->space.metric);
+	AnnForm		form = index->space.metric->form;
 	AnnQuery	query;
 	void	   *hashed;
 
@@ -211,7 +205,7 @@ LshPrepareRow(const LshIndex *index, Datum datum, LshRow *row, uint32 *keys)
 		return false;
 
 	*row = palloc0(index->row_size);
-	if (form == ANN_FORM_NONE)
+	if (index->space.bits == 0)
 	{
 		memcpy((*row)->code, query.value, query.value_size);
 		hashed = hash_value(index, query.value);

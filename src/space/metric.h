@@ -78,13 +78,6 @@ typedef struct AnnMetric
 	void		(*distances) (int dim, const void *a, const void *const *b, int n, double *out);
 } AnnMetric;
 
-/* The form of a metric whose values can be quantized; of others none. */
-static inline AnnForm
-AnnQuantizedForm(const AnnMetric *metric)
-{
-	return metric->quantizes ? metric->form : ANN_FORM_NONE;
-}
-
 extern const AnnMetric ann_metric_vector_l2;
 extern const AnnMetric ann_metric_vector_ip;
 extern const AnnMetric ann_metric_vector_cosine;

@@ -82,7 +82,7 @@ DROP EXTENSION :extension;
 SELECT is_empty('SELECT * FROM pg_temp.member', 'dropping the extension drops its members');
 SELECT is_empty(
 	$$SELECT typname FROM pg_type WHERE typname ~ '^_?(vector|halfvec|sparsevec)$'
-	  UNION ALL SELECT amname FROM pg_am WHERE amname IN ('hnsw', 'lsh')$$,
+	  UNION ALL SELECT amname FROM pg_am WHERE amname IN ('hnsw', 'ivfflat', 'lsh')$$,
 	'no type and no access method stays behind');
 
 -- A role without privileges that owns the database
