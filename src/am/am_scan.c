@@ -429,6 +429,8 @@ next_hit(AnnScan *scan, IndexScanDesc desc)
 
 	if (scan->phase != PHASE_REST)
 	{
+		/* What lies beyond the horizon is among the rest. */
+		ann_hit_heap_reset(&scan->hits);
 		scan->phase = PHASE_COLLECT;
 		collect(scan);
 		scan->phase = PHASE_REST;
