@@ -42,7 +42,7 @@ fetch()
 set_python()
 {
 	local program
-	fetch python3 -m venv venv && fetch venv/bin/pip install --quiet -r requirements.txt || return
+	fetch python3 -m venv venv && fetch venv/bin/pip install --quiet --no-compile -r requirements.txt || return
 	for program in use_*.py; do
 		PYTHONPATH=$dir/python PYTHONDONTWRITEBYTECODE=1 run "$1" "$program" venv/bin/python -W ignore "$program"
 	done
