@@ -25,7 +25,6 @@ typedef struct IvfIndex
 	/* From the metapage, where they were frozen when the index was built. */
 	int			bits;
 	int			centre_bits;
-	uint32		rows_per_list;
 
 	/* What follows from these. */
 	Size		centre_size;

@@ -102,7 +102,6 @@ IvfOpen(IvfIndex *index, Relation rel)
 
 	AnnSpaceOpen(&space, rel, meta.dim, meta.bits, 0);
 	init_index(index, rel, &space);
-	index->rows_per_list = meta.rows_per_list;
 	index->nblocks = RelationGetNumberOfBlocks(rel);
 	index->target = target;
 }

@@ -155,33 +155,55 @@ add_list(AnnScan *scan, IvfIndex *index, const IvfList *list)
 	return !walk.gone;
 }
 
+/*
+ * Takes the next lists, so many or all there are, and asks for the first page of
+ * each; returns how many.
+ */
+static int
+take_lists(IvfScanState *state, IvfList *lists, int wanted)
+{
+	int			n = 0;
+
+	while (n < wanted && IvfQueueNext(&state->queue, &lists[n]))
+		n++;
+	for (int i = 0; i < n; i++)
+	{
+		BlockNumber blkno = ItemPointerGetBlockNumberNoCheck(&lists[i].first);
+
+		if (blkno < state->index.nblocks)
+			PrefetchBuffer(state->index.rel, MAIN_FORKNUM, blkno);
+	}
+	return n;
+}
+
 static bool
 ivf_scan_next_batch(AnnScan *scan)
 {
 	IvfScanState *state = scan->state;
 	int			wanted = Min(ivfflat_probes, state->probes);
+	IvfList    *lists;
 
 	if (wanted == 0)
 		return false;
 
-	for (int i = 0; i < wanted; i++)
-	{
-		IvfList		list;
-
-		if (!IvfQueueNext(&state->queue, &list))
-		{
-			state->probes = 0;
-			return true;
-		}
-
-		/* Its rows are in lists that are not in the queue yet. */
-		if (!add_list(scan, &state->index, &list))
-		{
-			IvfQueueRefresh(&state->queue);
-			i--;
-		}
-	}
+	lists = palloc(sizeof(IvfList) * wanted);
 	state->probes -= wanted;
+	while (wanted > 0)
+	{
+		int			n = take_lists(state, lists, wanted);
+
+		if (n < wanted)
+			state->probes = 0;
+
+		/* The rows of one that is gone are in lists not in the queue yet. */
+		wanted = 0;
+		for (int i = 0; i < n; i++)
+			if (!add_list(scan, &state->index, &lists[i]))
+				wanted++;
+		if (wanted > 0)
+			IvfQueueRefresh(&state->queue);
+	}
+	pfree(lists);
 	return true;
 }
 
