@@ -100,6 +100,8 @@ sub data
 		CREATE FUNCTION clustered(i int, dim int) RETURNS real[] IMMUTABLE PARALLEL SAFE LANGUAGE sql
 		RETURN ARRAY(SELECT (noise(-(1 + abs(hashint4(i) % 20)), j) + noise(i, j) * 0.3)::real
 			FROM generate_series(1, dim) j);
+		CREATE FUNCTION wide(v vector) RETURNS vector IMMUTABLE PARALLEL SAFE LANGUAGE sql
+		RETURN ARRAY(SELECT x FROM generate_series(1, 16), unnest(v::real[]) x)::vector;
 	));
 }
 
