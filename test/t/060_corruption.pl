@@ -134,7 +134,7 @@ my @damages = (
 	[ 'links of another level', sub {
 		my ($e) = find(ELEMENT, sub { level($_[0]) > 0 });
 		set($e, 16 + 4 * $layout->{parts}, pack('L', field($e, 16, 'L', 4))) }, qr/^I3\|/m ],
-	[ 'page zeroed', sub { $test->put(2, 0, "\0" x BLCKSZ) }, qr/^I[35]\|/m ],
+	[ 'page zeroed', sub { $test->put((find(ELEMENT))[3]{block}, 0, "\0" x BLCKSZ) }, qr/^I[345]\|/m ],
 
 	[ 'owner of links', sub { set((find(LINKS))[3], 4, pack('L', (find(ELEMENT))[20]{number})) }, qr/^I4\|/m ],
 	[ 'owner of postings', sub {
@@ -186,7 +186,7 @@ my @damages = (
 		my ($p) = find(POSTINGS, sub { count($_[0]) > 1 });
 		set($p, 12, substr($test->{bytes}, $p->{block} * BLCKSZ + $p->{at} + 18, 6)) }, qr/^I9\|/m ],
 
-	[ 'noise in the middle', sub { $test->put(3, 3000, join '', map { chr int rand 256 } 1 .. 2000) }, qr/^I\d\|/m ],
+	[ 'noise in the middle', sub { $test->put((find(ELEMENT))[3]{block}, 3000, join '', map { chr int rand 256 } 1 .. 2000) }, qr/^I\d\|/m ],
 	[ 'index cut off', sub { $test->{bytes} = substr($test->{bytes}, 0, 3 * BLCKSZ) }, qr/^I\d\|/m ]);
 
 # and to codes of neighbours
