@@ -410,9 +410,7 @@ next_of_hit(AnnScan *scan, ItemPointerData *tid)
 
 		*tid = i == 0 ? scan->current.tid : scan->current.more[i - 1];
 
-		/* What was returned before has not got into the sort of the rest. */
-		if (scan->phase == PHASE_REST)
-			return true;
+		/* Even the rest may have a row twice, if it was moved meanwhile. */
 		AnnReturned_insert(scan->returned, tid_to_number(tid), &found);
 		if (!found)
 			return true;

@@ -381,7 +381,8 @@ get_item(const HnswIndex *index, Page page, HnswItem item, HnswItemKind kind, Si
 		return NULL;
 
 	*size = ItemIdGetLength(id);
-	if (ItemIdGetOffset(id) < SizeOfPageHeaderData ||
+	if (ItemIdGetOffset(id) < ((PageHeader) page)->pd_upper ||
+		ItemIdGetOffset(id) != MAXALIGN(ItemIdGetOffset(id)) ||
 		ItemIdGetOffset(id) + *size > BLCKSZ - MAXALIGN(sizeof(AnnPageOpaqueData)) ||
 		*size < sizeof(HnswItemData))
 		AnnCorrupted(index->rel, blkno, "An item lies outside its page");

@@ -580,6 +580,20 @@ repair(HnswVacuum *vacuum)
  * Pass 4: free
  */
 
+/* Links of an element, on a locked page, must be its own, and named once. */
+static void
+check_links(const HnswIndex *index, Page page, HnswNode node, HnswElement element, int i)
+{
+	HnswItem	item = element->links[i];
+	HnswLinks	links = HnswGetLinks(index, page, item);
+	bool		own = links != NULL && links->owner == node;
+
+	for (int j = 0; j < i; j++)
+		own &= element->links[j] != item;
+	if (!own)
+		AnnCorrupted(index->rel, HnswItemBlock(index, item), "The links of a node are missing");
+}
+
 /*
  * Removes a dead element, or first one of its links that are on other pages;
  * true if there is nothing more to do.
@@ -613,13 +627,7 @@ free_node(HnswVacuum *vacuum, HnswNode node)
 
 	for (int i = 0; i < nlinks; i++)
 		if (element->links[i] != HNSW_NO_ITEM && (there < 0 || i == there))
-		{
-			HnswLinks	links = HnswGetLinks(index, BufferGetPage(other), element->links[i]);
-
-			if (links == NULL || links->owner != node)
-				AnnCorrupted(index->rel, HnswItemBlock(index, element->links[i]),
-							 "The links of a node are missing");
-		}
+			check_links(index, BufferGetPage(other), node, element, i);
 
 	AnnEditBegin(&edit, index->rel, false);
 	page = AnnEditPage(&edit, buf);

@@ -24,7 +24,8 @@ package AnnTest;
   AnnTest->index_ok($primary, 'items_v_idx', 'after the crash');
 
   # one passing test if an index scan finds every row of the heap once, in order
-  # but for one step back, where what the graph led to ends and the rest begins
+  # but for one step back, where rows begin that were found too late to come in
+  # order, and a few among these: bounds of codes hold almost certainly
   AnnTest->complete_ok($primary, 'items', 'v', '<->', 'after the crash');
 
   # functions for data: clustered(i, dim) is the i-th of a sequence of real[]
@@ -100,6 +101,8 @@ sub data
 		CREATE FUNCTION clustered(i int, dim int) RETURNS real[] IMMUTABLE PARALLEL SAFE LANGUAGE sql
 		RETURN ARRAY(SELECT (noise(-(1 + abs(hashint4(i) % 20)), j) + noise(i, j) * 0.3)::real
 			FROM generate_series(1, dim) j);
+		CREATE FUNCTION wide(v vector) RETURNS vector IMMUTABLE PARALLEL SAFE LANGUAGE sql
+		RETURN ARRAY(SELECT x FROM generate_series(1, 16), unnest(v::real[]) x)::vector;
 	));
 }
 
@@ -126,7 +129,7 @@ sub complete_ok
 			FROM (SELECT ctid, $distance AS distance FROM $table ORDER BY $distance) s)
 		SELECT count(*) FILTER (WHERE f.row IS NULL) AS missing,
 			count(f.row) - count(DISTINCT f.row) AS twice,
-			count(*) FILTER (WHERE previous > distance) > 1 AS disordered
+			count(*) FILTER (WHERE previous > distance) > 1 + count(*) / 200 AS disordered
 		FROM found f FULL JOIN (SELECT ctid AS row FROM $table WHERE $column IS NOT NULL) t USING (row))),
 		'0|0|f', "a scan of $table finds each row once, in order, $when");
 }

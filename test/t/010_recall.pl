@@ -23,8 +23,8 @@ my %efforts = (
 	hnsw => [ 'hnsw.ef_search', 40, 100 ],
 	ivfflat => [ 'ivfflat.probes', 3, 6 ]);
 
-# access method, operator class, column type, operator, source of the value, and
-# the least recall at the two efforts
+# access method, operator class, column type, operator, source of the value, the
+# least recall at the two efforts, and options if not the default ones
 my @classes = (
 	[ 'hnsw', 'vector_l2_ops', 'vector(16)', '<->', 'dense', 0.98, 0.99 ],
 	[ 'hnsw', 'vector_ip_ops', 'vector(16)', '<#>', 'dense', 0.98, 0.99 ],
@@ -40,6 +40,11 @@ my @classes = (
 	[ 'hnsw', 'sparsevec_l1_ops', 'sparsevec(200)', '<+>', 'sparse', 0.98, 0.99 ],
 	[ 'hnsw', 'bit_hamming_ops', 'bit(96)', '<~>', 'bits', 0.98, 0.99 ],
 	[ 'hnsw', 'bit_jaccard_ops', 'bit(96)', '<%>', 'bits', 0.98, 0.99 ],
+	[ 'hnsw', 'vector_l2_ops', 'vector(128)', '<->', 'long', 0.98, 0.99 ],
+	[ 'hnsw', 'halfvec_ip_ops', 'halfvec(128)', '<#>', 'long', 0.98, 0.99 ],
+	[ 'hnsw', 'vector_cosine_ops', 'vector(128)', '<=>', 'long', 0.98, 0.99 ],
+	[ 'hnsw', 'vector_l2_ops', 'vector(128)', '<->', 'long', 0.98, 0.99, 'layout = compact' ],
+	[ 'hnsw', 'vector_l2_ops', 'vector(128)', '<->', 'long', 0.98, 0.99, 'quantizer = none' ],
 	[ 'ivfflat', 'vector_l2_ops', 'vector(16)', '<->', 'dense', 0.97, 0.98 ],
 	[ 'ivfflat', 'vector_ip_ops', 'vector(16)', '<#>', 'dense', 0.97, 0.98 ],
 	[ 'ivfflat', 'vector_cosine_ops', 'vector(16)', '<=>', 'dense', 0.97, 0.98 ],
@@ -53,29 +58,29 @@ my @classes = (
 my @phases = (
 	[ 'inserted', qq(
 		TRUNCATE t;
-		CREATE INDEX idx ON t USING :method (v :class);
+		CREATE INDEX idx ON t USING :method (v :class):with;
 		INSERT INTO t SELECT id, v FROM source WHERE id <= $rows) ],
 	[ 'built', q(
 		DROP INDEX idx;
 		SET max_parallel_maintenance_workers = 0;
-		CREATE INDEX idx ON t USING :method (v :class)) ],
+		CREATE INDEX idx ON t USING :method (v :class):with) ],
 	[ 'built by workers', q(
 		DROP INDEX idx;
 		SET min_parallel_table_scan_size = 0;
 		SET max_parallel_maintenance_workers = 2;
 		SET client_min_messages = debug1;
-		CREATE INDEX idx ON t USING :method (v :class)), qr/using 2 parallel workers/ ],
+		CREATE INDEX idx ON t USING :method (v :class):with), qr/using 2 parallel workers/ ],
 	[ 'built in little memory', qq(
 		DROP INDEX idx;
 		INSERT INTO t SELECT id, v FROM source WHERE id > $rows AND id <= 2 * $rows;
 		SET max_parallel_maintenance_workers = 0;
 		SET maintenance_work_mem = '1MB';
-		CREATE INDEX idx ON t USING :method (v :class) WITH (m = 40, ef_construction = 80)), qr/no longer fits into maintenance_work_mem/, qr/hnsw .*(l2|hamming)/ ],
+		CREATE INDEX idx ON t USING :method (v :class) WITH (m = 40, ef_construction = 80:more)), qr/no longer fits into maintenance_work_mem/, qr/hnsw .*(l2|hamming)/ ],
 	[ 'half built, half inserted', qq(
 		DROP INDEX idx;
 		DELETE FROM t WHERE id > $rows / 2;
 		VACUUM t;
-		CREATE INDEX idx ON t USING :method (v :class);
+		CREATE INDEX idx ON t USING :method (v :class):with;
 		INSERT INTO t SELECT id, v FROM source WHERE id > $rows / 2 AND id <= $rows) ],
 	[ 'half deleted', q(
 		DELETE FROM t WHERE id % 2 = 0;
@@ -96,6 +101,7 @@ note("ann.seed = $seed");
 my $last = 2 * $rows + $queries;
 $node->safe_psql('postgres', qq(
 	CREATE TABLE dense AS SELECT id, clustered(id, 16) AS v FROM generate_series(1, $last) id;
+	CREATE TABLE long AS SELECT id, clustered(id, 128) AS v FROM generate_series(1, $last) id;
 	CREATE TABLE wide AS SELECT id, clustered(id, 48) AS v FROM generate_series(1, $last) id;
 
 	-- 16 of 200 dimensions, of which members of a cluster share most
@@ -117,7 +123,9 @@ $node->safe_psql('postgres', qq(
 
 foreach my $row (@classes)
 {
-	my ($method, $class, $type, $operator, $kind, @least) = @$row;
+	my ($method, $class, $type, $operator, $kind, @least) = @$row[0 .. 6];
+	my $options = $row->[7] // '';
+	my $what = "$method $class $type" . ($options && " with $options");
 	my ($setting, @measures) = @{ $efforts{$method} };
 
 	$node->safe_psql('postgres', qq(
@@ -134,10 +142,12 @@ foreach my $row (@classes)
 
 		next if defined $which && "$method $class" !~ $which;
 
+		$sql =~ s/:with/$options ? " WITH ($options)" : ''/ge;
+		$sql =~ s/:more/$options ? ", $options" : ''/ge;
 		$sql =~ s/:method/$method/g;
 		$sql =~ s/:class/$class/g;
 		$node->psql('postgres', $sql, stderr => \$stderr, on_error_die => 1);
-		like($stderr, $message, "$method $class, $name: as said") if defined $message;
+		like($stderr, $message, "$what, $name: as said") if defined $message;
 
 		# The distance of the tenth row, from sorting; then the answers.
 		my @recall;
@@ -162,15 +172,15 @@ foreach my $row (@classes)
 			push @recall, $r;
 			$short += $s;
 		}
-		is($short, 0, "$method $class, $name: the limit is filled");
-		cmp_ok($recall[0], '>=', $least[0], "$method $class, $name: recall $recall[0] at $setting $measures[0]");
-		cmp_ok($recall[1], '>=', $least[1], "$method $class, $name: recall $recall[1] at $setting $measures[1]");
-		AnnTest->index_ok($node, 'idx', "$method $class, $name");
+		is($short, 0, "$what, $name: the limit is filled");
+		cmp_ok($recall[0], '>=', $least[0], "$what, $name: recall $recall[0] at $setting $measures[0]");
+		cmp_ok($recall[1], '>=', $least[1], "$what, $name: recall $recall[1] at $setting $measures[1]");
+		AnnTest->index_ok($node, 'idx', "$what, $name");
 	}
 
 	like($node->safe_psql('postgres', qq(SET enable_seqscan = off;
 			EXPLAIN SELECT FROM t ORDER BY v $operator (SELECT v FROM q LIMIT 1) LIMIT 10)),
-		qr/Index Scan using idx/, "$method $class: it was the index");
+		qr/Index Scan using idx/, "$what: it was the index");
 }
 
 done_testing();

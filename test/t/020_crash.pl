@@ -3,8 +3,8 @@
 # the indexes must be sound, and find each row of the table once.
 #
 # The rounds kill a server that inserts (W1 to W5; W1 to W8), updates and vacuums
-# (W6 to W9; W4 to W9) at moments drawn from a seed.  Column w has what v has, and
-# another index.
+# (W6 to W9; W4 to W9) at moments drawn from a seed.  Columns w and f
+# have what v has, and other indexes: ivfflat, and hnsw of the fast layout.
 #
 use strict;
 use warnings;
@@ -34,6 +34,8 @@ sub check
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	AnnTest->index_ok($node, $index, $when);
 	AnnTest->complete_ok($node, $table, 'v', '<->', $when);
+	AnnTest->index_ok($node, "${table}_fast", $when);
+	AnnTest->complete_ok($node, $table, 'f', '<->', $when);
 	AnnTest->index_ok($node, "${table}_ivf", $when);
 	AnnTest->complete_ok($node, $table, 'w', '<->', $when);
 }
@@ -44,29 +46,37 @@ sub check
 
 # Right after a build, logged in the end, and before any checkpoint
 $node->safe_psql('postgres', q(
-	CREATE TABLE built (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
+	CREATE TABLE built (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED,
+		f vector(128) GENERATED ALWAYS AS (wide(v)) STORED);
 	INSERT INTO built SELECT i, clustered(i, 8) FROM generate_series(1, 1000) i;
 	CHECKPOINT;
 	CREATE INDEX built_idx ON built USING hnsw (v vector_l2_ops);
+	CREATE INDEX built_fast ON built USING hnsw (f vector_l2_ops);
 	CREATE INDEX built_ivf ON built USING ivfflat (w vector_l2_ops);
-	CREATE TABLE empty (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
+	CREATE TABLE empty (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED,
+		f vector(128) GENERATED ALWAYS AS (wide(v)) STORED);
 	CREATE INDEX empty_idx ON empty USING hnsw (v vector_l2_ops);
+	CREATE INDEX empty_fast ON empty USING hnsw (f vector_l2_ops);
 	CREATE INDEX empty_ivf ON empty USING ivfflat (w vector_l2_ops);
 ));
 # and of a table made in the same transaction, of which nothing is logged
 $node->safe_psql('postgres', q(
 	BEGIN;
-	CREATE TABLE unlogged_build (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
+	CREATE TABLE unlogged_build (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED,
+		f vector(128) GENERATED ALWAYS AS (wide(v)) STORED);
 	INSERT INTO unlogged_build SELECT i, clustered(i, 8) FROM generate_series(1, 1000) i;
 	CREATE INDEX unlogged_build_idx ON unlogged_build USING hnsw (v vector_l2_ops);
+	CREATE INDEX unlogged_build_fast ON unlogged_build USING hnsw (f vector_l2_ops);
 	CREATE INDEX unlogged_build_ivf ON unlogged_build USING ivfflat (w vector_l2_ops);
 	INSERT INTO unlogged_build SELECT i, clustered(i, 8) FROM generate_series(1001, 1200) i;
 	COMMIT;
 ));
 $node->safe_psql('postgres', q(
-	CREATE UNLOGGED TABLE unlogged (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
+	CREATE UNLOGGED TABLE unlogged (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED,
+		f vector(128) GENERATED ALWAYS AS (wide(v)) STORED);
 	INSERT INTO unlogged SELECT i, clustered(i, 8) FROM generate_series(1, 500) i;
 	CREATE INDEX unlogged_idx ON unlogged USING hnsw (v vector_l2_ops);
+	CREATE INDEX unlogged_fast ON unlogged USING hnsw (f vector_l2_ops);
 	CREATE INDEX unlogged_ivf ON unlogged USING ivfflat (w vector_l2_ops);
 ));
 AnnTest->crash($node);
@@ -108,8 +118,10 @@ check('empty', 'empty_idx', 'after VACUUM of what crashed');
 # Moments drawn
 #
 $node->safe_psql('postgres', q(
-	CREATE TABLE items (id serial, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
+	CREATE TABLE items (id serial, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED,
+		f vector(128) GENERATED ALWAYS AS (wide(v)) STORED);
 	CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops) WITH (m = 8, ef_construction = 32);
+	CREATE INDEX items_fast ON items USING hnsw (f vector_l2_ops);
 	CREATE INDEX items_ivf ON items USING ivfflat (w vector_l2_ops);
 	INSERT INTO items (v) SELECT clustered(i, 8) FROM generate_series(1, 500) i;
 ));
@@ -146,11 +158,14 @@ foreach my $round (1 .. $rounds)
 
 	my $when = "in round $round, killed $moment us after its beginning";
 	# A VACUUM may have been stopped between marking the dead and its end.
-	is($node->safe_psql('postgres', q(SELECT * FROM ann_check('items_idx') WHERE invariant <> 'I5')),
-		'', "the graph is sound but for dead neighbours $when");
+	foreach my $graph ('items_idx', 'items_fast')
+	{
+		is($node->safe_psql('postgres', qq(SELECT * FROM ann_check('$graph') WHERE invariant <> 'I5')),
+			'', "$graph is sound but for dead neighbours $when");
+	}
 	AnnTest->complete_ok($node, 'items', 'v', '<->', $when);
 	AnnTest->index_ok($node, 'items_ivf', $when);
-	AnnTest->complete_ok($node, 'items', 'w', '<->', $when);
+	AnnTest->complete_ok($node, 'items', $_, '<->', $when) foreach ('w', 'f');
 	$node->safe_psql('postgres', 'VACUUM items');
 	check('items', 'items_idx', "after VACUUM $when");
 }

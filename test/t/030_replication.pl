@@ -33,17 +33,19 @@ sub same_ok
 	is($standby->safe_psql('postgres', $answers), $expected, "the standby has the same answers $when");
 	foreach my $node ($primary, $standby)
 	{
-		AnnTest->index_ok($node, $_, $when) foreach ('items_idx', 'items_ivf');
+		AnnTest->index_ok($node, $_, $when) foreach ('items_idx', 'items_fast', 'items_ivf');
 	}
 	AnnTest->complete_ok($standby, 'items', 'v', '<->', $when);
-	AnnTest->complete_ok($standby, 'items', 'w', '<->', $when);
+	AnnTest->complete_ok($standby, 'items', $_, '<->', $when) foreach ('w', 'f');
 }
 
 my @load = (
 	[ 'after a build', q(
-		CREATE TABLE items (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED);
+		CREATE TABLE items (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED,
+			f vector(128) GENERATED ALWAYS AS (wide(v)) STORED);
 		INSERT INTO items SELECT i, clustered(i, 8) FROM generate_series(1, 1000) i;
 		CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops);
+		CREATE INDEX items_fast ON items USING hnsw (f vector_l2_ops);
 		CREATE INDEX items_ivf ON items USING ivfflat (w vector_l2_ops)) ],
 	[ 'after inserts', q(
 		INSERT INTO items SELECT i, clustered(i, 8) FROM generate_series(1001, 1500) i) ],
@@ -103,13 +105,13 @@ $standby->safe_psql('postgres', q(
 	VACUUM items;
 	INSERT INTO items SELECT i, clustered(i, 8) FROM generate_series(3501, 4000) i;
 ));
-foreach my $index ('items_idx', 'items_ivf')
+foreach my $index ('items_idx', 'items_fast', 'items_ivf')
 {
 	AnnTest->index_ok($standby, $index, 'promoted and written to');
 	$standby->safe_psql('postgres', "REINDEX INDEX $index");
 	AnnTest->index_ok($standby, $index, 'reindexed after promotion');
 }
 AnnTest->complete_ok($standby, 'items', 'v', '<->', 'promoted and written to');
-AnnTest->complete_ok($standby, 'items', 'w', '<->', 'promoted and written to');
+AnnTest->complete_ok($standby, 'items', $_, '<->', 'promoted and written to') foreach ('w', 'f');
 
 done_testing();

@@ -34,14 +34,14 @@ $node->safe_psql('postgres', q(
 	INSERT INTO items SELECT i, clustered(i % 2900, 12) FROM generate_series(1, 3000) i;
 ));
 my %seeds = (first => 1, second => 1, other => 2);
-foreach my $method (qw(hnsw ivfflat))
+foreach my $method ('hnsw (v vector_l2_ops)', 'hnsw (v vector_l2_ops) WITH (quantizer = rabitq)', 'ivfflat (v vector_l2_ops)')
 {
 	foreach my $name (qw(first second other))
 	{
 		$node->safe_psql('postgres', qq(
 			SET ann.seed = $seeds{$name};
 			SET max_parallel_maintenance_workers = 0;
-			CREATE INDEX $name ON items USING $method (v vector_l2_ops)));
+			CREATE INDEX $name ON items USING $method));
 		AnnTest->index_ok($node, $name, 'when built');
 	}
 	is(pages('second'), pages('first'), "$method: the same seed makes the same pages");
@@ -90,6 +90,10 @@ $node->safe_psql('postgres', 'DROP INDEX items_idx');
 build_ok("$workers ALTER TABLE items SET (parallel_workers = 2);
 		SET maintenance_work_mem = '1MB'; CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops)",
 	qr/using 2 parallel workers.*no longer fits into maintenance_work_mem/s, 'by workers in little memory');
+$node->safe_psql('postgres', 'DROP INDEX items_idx');
+build_ok("$workers SET maintenance_work_mem = '1MB';
+		CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops) WITH (quantizer = rabitq)",
+	qr/using 2 parallel workers.*no longer fits into maintenance_work_mem/s, 'of codes by workers in little memory');
 $node->safe_psql('postgres', 'DROP INDEX items_idx');
 
 # Without room for shared memory: a limit on the size of files is one on that of
