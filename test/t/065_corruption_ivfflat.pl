@@ -34,7 +34,8 @@ AnnTest->data($node);
 $node->safe_psql('postgres', q(
 	CREATE TABLE source AS SELECT i AS id, clustered(i, 6)::vector AS v FROM generate_series(1, 700) i));
 
-# Lists of several segments, lists that were split, room that VACUUM left.
+# Lists that were split, room that VACUUM left, and equal rows, too many for one
+# segment.
 my $test = AnnDamage->new($node, q(
 	CREATE TABLE t%1$d (id int, v vector(6));
 	INSERT INTO t%1$d SELECT id, v FROM source WHERE id <= 200;
@@ -42,6 +43,7 @@ my $test = AnnDamage->new($node, q(
 	INSERT INTO t%1$d SELECT id, v FROM source WHERE id > 200;
 	DELETE FROM t%1$d WHERE id %% 10 = 1;
 	VACUUM t%1$d;
+	INSERT INTO t%1$d SELECT 5000 + i, clustered(7, 6) FROM generate_series(1, 400) i;
 ));
 
 sub of_kind
