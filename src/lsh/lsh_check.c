@@ -13,7 +13,6 @@
 #include <math.h>
 
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -21,6 +20,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "am/am_fetch.h"
 #include "lsh/lsh.h"
 #include "space/random.h"
 
@@ -53,11 +53,13 @@ typedef struct LshVerifier
 	PGAlignedBlock copy;		/* the page being looked at */
 	BlockNumber blkno;
 	int			table;
+	bool		sound;			/* nothing was reported of the table */
 } LshVerifier;
 
 static void
 report(LshVerifier *verifier, const char *invariant, int entry, const char *what)
 {
+	verifier->sound = false;
 	AnnCheckReport(verifier->check, invariant, verifier->blkno,
 				   entry < 0 ? InvalidOffsetNumber : entry + 1, "%s", what);
 }
@@ -150,9 +152,9 @@ add_downlinks(LshVerifier *verifier, Level *below, LshNode node, int count)
 
 /*
  * Checks the nodes of a level against the downlinks to them, and collects those
- * they have.  False if something is so wrong that what follows is too.
+ * they have.
  */
-static bool
+static void
 check_level(LshVerifier *verifier, const Level *level, int number, Level *below)
 {
 	for (int64 i = 0; i < level->count; i++)
@@ -164,21 +166,17 @@ check_level(LshVerifier *verifier, const Level *level, int number, Level *below)
 		CHECK_FOR_INTERRUPTS();
 		node = look_at(verifier, level->nodes[i].child, number, &count);
 		if (node == NULL)
-			return false;
+			return;
 
 		if (LshPlaceCompare(&node->low, &level->nodes[i].low) != 0)
 			report(verifier, "I4", -1, "the node does not begin where its parent says");
 		if (last ? BlockNumberIsValid(node->right) :
 			node->right != level->nodes[i + 1].child ||
 			LshPlaceCompare(&node->high, &level->nodes[i + 1].low) != 0)
-		{
 			report(verifier, "I3", -1, "the node does not end where the next one begins");
-			return false;
-		}
 		if (number > 0)
 			add_downlinks(verifier, below, node, count);
 	}
-	return true;
 }
 
 static void
@@ -189,43 +187,36 @@ init_level(Level *level)
 	level->nodes = palloc(sizeof(LshDownlink) * level->capacity);
 }
 
-/*
- * Checks the shape of a table, which is locked.  False if its leaves cannot be
- * relied upon.
- */
-static bool
+/* Checks the shape of a table, which is locked. */
+static void
 check_shape(LshVerifier *verifier)
 {
 	Level		level;
 	int			count;
 	LshNode		root = look_at(verifier, LshRoot(verifier->table), -1, &count);
-	int			number;
 	LshPlace	first = LshFirstPlace(0);
+	int			number;
 
 	if (root == NULL)
-		return false;
+		return;
 	if (BlockNumberIsValid(root->right) || LshPlaceCompare(&root->low, &first) != 0)
-	{
 		report(verifier, "I3", -1, "the root does not cover all places");
-		return false;
-	}
 
 	number = root->level;
 	init_level(&level);
 	add_downlinks(verifier, &level, root, count);
-	while (number-- > 0)
+
+	/* What is wrong above would only be found again below. */
+	while (verifier->sound && number-- > 0)
 	{
 		Level		below;
-		bool		sound;
 
 		init_level(&below);
-		sound = check_level(verifier, &level, number, &below);
+		check_level(verifier, &level, number, &below);
 		pfree(level.nodes);
 		level = below;
-		if (!sound)
-			return false;
 	}
-	return true;
+	pfree(level.nodes);
 }
 
 /*
@@ -313,8 +304,7 @@ check_tables(LshVerifier *verifier)
 {
 	uint32		all = PG_UINT32_MAX >> (LSH_MAX_TABLES - verifier->index.hash.tables);
 	Relation	heap = table_open(verifier->index.rel->rd_index->indrelid, NoLock);
-	IndexFetchTableData *fetch = table_index_fetch_begin(heap);
-	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	AnnFetch   *fetch = AnnFetchBegin(heap, verifier->index.rel);
 	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
 	seen_iterator iterator;
 	SeenTid    *seen;
@@ -322,22 +312,22 @@ check_tables(LshVerifier *verifier)
 	seen_start_iterate(verifier->tids, &iterator);
 	while ((seen = seen_iterate(verifier->tids, &iterator)) != NULL)
 	{
+		BlockNumber blkno = seen->tid >> 16;
+		OffsetNumber offset = seen->tid & 0xFFFF;
 		ItemPointerData tid;
-		bool		again = false;
+		Datum		value;
 
 		if (seen->tables == all && seen->twice == 0)
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		ItemPointerSet(&tid, seen->tid >> 16, seen->tid & 0xFFFF);
-		if (!ItemPointerIsValid(&tid) || ItemPointerGetBlockNumber(&tid) >= nblocks ||
-			table_index_fetch_tuple(fetch, &tid, GetActiveSnapshot(), slot, &again, NULL))
+		ItemPointerSet(&tid, blkno, offset);
+		if (!ItemPointerIsValid(&tid) || blkno >= nblocks ||
+			AnnFetchValue(fetch, &tid, GetActiveSnapshot(), &value))
 			AnnCheckReport(verifier->check, "I7", ANN_METAPAGE_BLKNO, InvalidOffsetNumber,
 						   seen->twice != 0 ? "heap TID (%u,%u) is in a table twice" :
-						   "heap TID (%u,%u) is not in all tables",
-						   (BlockNumber) (seen->tid >> 16), (OffsetNumber) (seen->tid & 0xFFFF));
+						   "heap TID (%u,%u) is not in all tables", blkno, offset);
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_index_fetch_end(fetch);
+	AnnFetchEnd(fetch);
 	table_close(heap, NoLock);
 }
 
@@ -345,7 +335,7 @@ void
 LshCheckIndex(Relation rel, AnnCheck *check)
 {
 	LshVerifier *verifier = palloc(sizeof(LshVerifier));
-	bool		sound = true;
+	bool		all_sound = true;
 
 	/* I1, as an error */
 	LshOpen(&verifier->index, rel);
@@ -356,19 +346,19 @@ LshCheckIndex(Relation rel, AnnCheck *check)
 	for (verifier->table = 0; verifier->table < verifier->index.hash.tables; verifier->table++)
 	{
 		LOCKMODE	lockmode = RecoveryInProgress() ? NoLock : ExclusiveLock;
-		bool		sound_table;
 
+		verifier->sound = true;
 		if (lockmode != NoLock)
 			LockPage(rel, LshRoot(verifier->table), lockmode);
-		sound_table = check_shape(verifier);
+		check_shape(verifier);
 		if (lockmode != NoLock)
 			UnlockPage(rel, LshRoot(verifier->table), lockmode);
 
-		if (sound_table)
+		if (verifier->sound)
 			check_rows(verifier);
-		sound = sound && sound_table;
+		all_sound = all_sound && verifier->sound;
 	}
-	if (sound)
+	if (all_sound)
 		check_tables(verifier);
 
 	seen_destroy(verifier->tids);

@@ -19,7 +19,7 @@
 #define MAX_DESCENTS 1000
 
 /* The patience of an index that has not been measured: this / (1 - recall). */
-#define DEFAULT_PATIENCE 4
+#define DEFAULT_PATIENCE 5
 
 const double lsh_recalls[LSH_RECALLS] = {0.5, 0.8, 0.9, 0.95, 0.99};
 
