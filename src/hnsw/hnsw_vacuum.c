@@ -463,6 +463,46 @@ add_found(HnswVacuum *vacuum, int level, HnswChoice *choices, int n)
 	return n;
 }
 
+static const HnswChoice *
+nearest_choice(const HnswChoice *choices, int n)
+{
+	const HnswChoice *nearest = choices;
+
+	for (int i = 1; i < n; i++)
+		if (choices[i].distance < nearest->distance)
+			nearest = &choices[i];
+	return nearest;
+}
+
+/*
+ * Sees to it that bridges are among the n choices selected for a list, in place of
+ * fillers if there is no room; returns the new n.
+ *
+ * A dead neighbour that was chosen may have been the only way to a cluster.  Of
+ * those that came in its place the heuristic may choose none, for each has one
+ * before it that is a little nearer to it; but those do not lead there.
+ */
+static int
+add_bridges(HnswChoice *choices, int n, int max, const HnswChoice *bridges, int nbridges)
+{
+	for (int i = 0; i < nbridges; i++)
+	{
+		int			place = 0;
+
+		while (place < n && choices[place].node != bridges[i].node)
+			place++;
+		if (place == max)
+			while (--place >= 0 && choices[place].chosen)
+				;
+		if (place < 0)
+			break;
+		choices[place] = bridges[i];
+		choices[place].chosen = true;
+		n = Max(n, place + 1);
+	}
+	return n;
+}
+
 static void
 repair_links(HnswVacuum *vacuum, HnswItem item, HnswNode owner)
 {
@@ -476,6 +516,8 @@ repair_links(HnswVacuum *vacuum, HnswItem item, HnswNode owner)
 		HnswLinksView view;
 		const void *code;
 		Size		size;
+		HnswChoice	bridges[2 * HNSW_MAX_M];
+		int			nbridges = 0;
 		int			max;
 		int			live;
 		int			n;
@@ -496,13 +538,21 @@ repair_links(HnswVacuum *vacuum, HnswItem item, HnswNode owner)
 		AnnVisitedAdd(&vacuum->seen, owner);
 		n = live = add_choices(vacuum, view.nodes, old->count, choices, 0);
 		for (int i = 0; i < old->count; i++)
-			if (AnnVisitedHas(&vacuum->dead, view.nodes[i]))
-				n = add_neighbours_of(vacuum, view.nodes[i], old->level, choices, n);
+		{
+			int			before = n;
+
+			if (!AnnVisitedHas(&vacuum->dead, view.nodes[i]))
+				continue;
+			n = add_neighbours_of(vacuum, view.nodes[i], old->level, choices, n);
+			if (HnswIsChosen(&view, i) && n > before)
+				bridges[nbridges++] = *nearest_choice(choices + before, n - before);
+		}
 
 		/* If most are dead, what they knew is not what is near any more. */
 		if (live < old->count / 2 || n < max)
 			n = add_found(vacuum, old->level, choices, n);
 		n = HnswSelect(&index->space, choices, n, max);
+		n = add_bridges(choices, n, max, bridges, nbridges);
 		links = HnswMakeLinks(index, owner, old->level, HnswDecodeHost(index, code),
 							  choices, n, old);
 	} while (!HnswReplaceLinks(index, item, old, links));
