@@ -91,7 +91,7 @@ create_data()
 	EOF
 }
 
-# Without an index: what is in the tables, and what queries say.
+# What is in the tables, and what queries say that no index could answer.
 state()
 {
 	sql <<-'EOF'
@@ -102,14 +102,13 @@ state()
 		SELECT format('file of %s: %s', c, pg_relation_filenode(c)) FROM unnest('{items,documents}'::regclass[]) c;
 		SELECT format('%s norms of %s on average', count(*), round(avg(norm)::numeric, 9)) FROM norms WHERE zero = zero;
 		SELECT format('average %s', avg(subvector(embedding, 1, 3))) FROM items;
-		SET enable_indexscan = off;
 		SET extra_float_digits = 0;
-		SELECT format('nearest by <->: %s', array_agg((id, d::real))) FROM (SELECT id, embedding <-> noise(7)::vector AS d FROM items ORDER BY d, id LIMIT 3) q;
-		SELECT format('nearest by <=>: %s', array_agg((id, d::real))) FROM (SELECT id, half <=> noise(7)::halfvec AS d FROM items ORDER BY d, id LIMIT 3) q;
-		SELECT format('nearest by <#>: %s', array_agg((id, d::real))) FROM (SELECT id, sparse <#> noise(7)::vector::sparsevec AS d FROM items ORDER BY d, id LIMIT 3) q;
-		SELECT format('nearest by <+>: %s', array_agg((id, d::real))) FROM (SELECT id, embedding <+> noise(7)::vector AS d FROM items ORDER BY d, id LIMIT 3) q;
-		SELECT format('nearest by <~>: %s', array_agg((id, d))) FROM (SELECT id, bits <~> binary_quantize(noise(7)::vector) AS d FROM items ORDER BY d, id LIMIT 3) q;
-		SELECT format('nearest by <%%>: %s', array_agg((id, d::real))) FROM (SELECT id, bits <%> binary_quantize(noise(7)::vector) AS d FROM items ORDER BY d, id LIMIT 3) q;
+		SELECT format('nearest by <->: %s', (array_agg((id, (embedding <-> noise(7)::vector)::real)::text ORDER BY (embedding <-> noise(7)::vector) + 0, id))[:3]) FROM items;
+		SELECT format('nearest by <=>: %s', (array_agg((id, (half <=> noise(7)::halfvec)::real)::text ORDER BY (half <=> noise(7)::halfvec) + 0, id))[:3]) FROM items;
+		SELECT format('nearest by <#>: %s', (array_agg((id, (sparse <#> noise(7)::vector::sparsevec)::real)::text ORDER BY (sparse <#> noise(7)::vector::sparsevec) + 0, id))[:3]) FROM items;
+		SELECT format('nearest by <+>: %s', (array_agg((id, (embedding <+> noise(7)::vector)::real)::text ORDER BY (embedding <+> noise(7)::vector) + 0, id))[:3]) FROM items;
+		SELECT format('nearest by <~>: %s', (array_agg((id, (bits <~> binary_quantize(noise(7)::vector))::real)::text ORDER BY (bits <~> binary_quantize(noise(7)::vector)) + 0, id))[:3]) FROM items;
+		SELECT format('nearest by <%%>: %s', (array_agg((id, (bits <%> binary_quantize(noise(7)::vector))::real)::text ORDER BY (bits <%> binary_quantize(noise(7)::vector)) + 0, id))[:3]) FROM items;
 		SELECT format('%s indexes: %s', count(*), md5(string_agg(indexdef, E'\n' ORDER BY indexname))) FROM pg_indexes WHERE schemaname = 'public';
 	EOF
 }
