@@ -24,6 +24,7 @@ typedef struct LshIndex
 {
 	Relation	rel;
 	BlockNumber nblocks;		/* when last looked */
+	BufferAccessStrategy strategy;	/* for reading leaves; NULL: as usual */
 	float		patience[LSH_RECALLS];
 	float		norm;
 	float		lift;
@@ -97,7 +98,7 @@ LshNodeRow(const LshIndex *index, LshNode node, int i)
  * become something else.
  */
 extern Buffer LshReadNode(LshIndex *index, BlockNumber blkno, int table, int level,
-						  BufferAccessStrategy strategy, int lockmode, int *count);
+						  int lockmode, int *count);
 
 /* The same for a root, whose level is not known. */
 extern Buffer LshReadRoot(LshIndex *index, int table, int lockmode, int *count);
@@ -113,8 +114,8 @@ extern void LshForgetRoot(LshIndex *index, int table);
 extern int	LshFindDownlink(LshNode node, int count, const LshPlace *place);
 
 /* The leaf that a place belongs to, locked. */
-extern Buffer LshFindLeaf(LshIndex *index, int table, const LshPlace *place,
-						  BufferAccessStrategy strategy, int lockmode, int *count);
+extern Buffer LshFindLeaf(LshIndex *index, int table, const LshPlace *place, int lockmode,
+						  int *count);
 
 /*
  * A walk through the leaves of a table, in their order, one locked at a time.
@@ -124,14 +125,13 @@ typedef struct LshWalk
 {
 	LshIndex   *index;
 	int			table;
-	BufferAccessStrategy strategy;
 	LshPlace	from;			/* rows before this were met */
 	LshPlace	high;
 	BlockNumber next;
 	bool		done;
 } LshWalk;
 
-extern void LshWalkBegin(LshWalk *walk, LshIndex *index, int table, BufferAccessStrategy strategy);
+extern void LshWalkBegin(LshWalk *walk, LshIndex *index, int table);
 
 /* The next leaf, locked; InvalidBuffer at the end. */
 extern Buffer LshWalkNext(LshWalk *walk, int lockmode, int *count);
@@ -215,7 +215,7 @@ extern const LshFound *LshSearchNext(LshSearch *search);
 /* Has a row been found that may be among the k best? */
 extern bool LshSearchFound(const LshSearch *search, const ItemPointerData *tid);
 
-/* Doubles k.  False if rows were forgotten that this would take. */
+/* Doubles k.  False if that would take rows that were forgotten, or more memory. */
 extern bool LshSearchMore(LshSearch *search);
 
 /* lsh_scan.c */

@@ -69,7 +69,7 @@ find_neighbours(LshIndex *index, Probe *probes, int nprobes)
 	Buffer		buf;
 	int			count;
 
-	LshWalkBegin(&walk, index, 0, NULL);
+	LshWalkBegin(&walk, index, 0);
 	while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count)))
 	{
 		for (int i = 0; i < nprobes; i++)

@@ -49,7 +49,6 @@ typedef struct LshVerifier
 	LshIndex	index;
 	AnnCheck   *check;
 	seen_hash  *tids;
-	BufferAccessStrategy strategy;
 	PGAlignedBlock copy;		/* the page being looked at */
 	BlockNumber blkno;
 	int			table;
@@ -85,7 +84,7 @@ look_at(LshVerifier *verifier, BlockNumber blkno, int level, int *count)
 		return NULL;
 	}
 
-	buf = ReadBufferExtended(index->rel, MAIN_FORKNUM, blkno, RBM_NORMAL, verifier->strategy);
+	buf = ReadBufferExtended(index->rel, MAIN_FORKNUM, blkno, RBM_NORMAL, index->strategy);
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	memcpy(page, BufferGetPage(buf), BLCKSZ);
 	UnlockReleaseBuffer(buf);
@@ -284,7 +283,7 @@ check_rows(LshVerifier *verifier)
 	Buffer		buf;
 	int			count;
 
-	LshWalkBegin(&walk, &verifier->index, verifier->table, verifier->strategy);
+	LshWalkBegin(&walk, &verifier->index, verifier->table);
 	while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count)))
 	{
 		verifier->blkno = BufferGetBlockNumber(buf);
@@ -340,7 +339,7 @@ LshCheckIndex(Relation rel, AnnCheck *check)
 	/* I1, as an error */
 	LshOpen(&verifier->index, rel);
 	verifier->check = check;
-	verifier->strategy = GetAccessStrategy(BAS_BULKREAD);
+	verifier->index.strategy = GetAccessStrategy(BAS_BULKREAD);
 	verifier->tids = seen_create(CurrentMemoryContext, 1024, NULL);
 
 	for (verifier->table = 0; verifier->table < verifier->index.hash.tables; verifier->table++)
@@ -362,6 +361,6 @@ LshCheckIndex(Relation rel, AnnCheck *check)
 		check_tables(verifier);
 
 	seen_destroy(verifier->tids);
-	FreeAccessStrategy(verifier->strategy);
+	FreeAccessStrategy(verifier->index.strategy);
 	pfree(verifier);
 }

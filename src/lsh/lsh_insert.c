@@ -104,10 +104,11 @@ choose_middle(const LshIndex *index, const Split *split)
  * copies.
  */
 static void
-prepare_split(Split *split, const LshIndex *index, Page page, int count, LshRow row)
+prepare_split(Split *split, const LshIndex *index, Page page, LshRow row)
 {
 	LshNode		node = LshPageNode(page);
 	Size		entry_size = LshEntrySize(index, node);
+	int			count = LshPageCount(page, entry_size);
 	char	   *copies = palloc(entry_size * count);
 
 	memcpy(copies, node->entries, entry_size * count);
@@ -153,9 +154,9 @@ add_downlink(Page page, int count, int behind, const LshPlace *low, BlockNumber 
  * it if it is a leaf.  Both are locked, and unlocked here; the parent has room.
  */
 static void
-split_node(LshIndex *index, Buffer parent_buf, int parent_count, int slot,
-		   Buffer buf, int count, LshRow row)
+split_node(LshIndex *index, Buffer parent_buf, int slot, Buffer buf, LshRow row)
 {
+	int			parent_count = LshPageCount(BufferGetPage(parent_buf), sizeof(LshDownlink));
 	Buffer		right_buf = new_page(index);
 	Split		split;
 	AnnEdit		edit;
@@ -165,7 +166,7 @@ split_node(LshIndex *index, Buffer parent_buf, int parent_count, int slot,
 	LshNode		node;
 	LshNode		right;
 
-	prepare_split(&split, index, BufferGetPage(buf), count, row);
+	prepare_split(&split, index, BufferGetPage(buf), row);
 
 	AnnEditBegin(&edit, index->rel, false);
 	parent_page = AnnEditPage(&edit, parent_buf);
@@ -192,7 +193,7 @@ split_node(LshIndex *index, Buffer parent_buf, int parent_count, int slot,
  * here.
  */
 static void
-split_root(LshIndex *index, Buffer buf, int count)
+split_root(LshIndex *index, Buffer buf)
 {
 	Buffer		left_buf = new_page(index);
 	Buffer		right_buf = new_page(index);
@@ -204,7 +205,7 @@ split_root(LshIndex *index, Buffer buf, int count)
 	LshNode		root;
 	LshNode		left;
 
-	prepare_split(&split, index, BufferGetPage(buf), count, NULL);
+	prepare_split(&split, index, BufferGetPage(buf), NULL);
 
 	AnnEditBegin(&edit, index->rel, false);
 	page = AnnEditPage(&edit, buf);
@@ -239,7 +240,7 @@ add_row_or_split(LshIndex *index, int table, LshRow row)
 
 	if (parent_count == LSH_MAX_ENTRIES)
 	{
-		split_root(index, parent_buf, parent_count);
+		split_root(index, parent_buf);
 		return false;
 	}
 
@@ -249,7 +250,7 @@ add_row_or_split(LshIndex *index, int table, LshRow row)
 		int			slot = LshFindDownlink(parent, parent_count, &row->place);
 		BlockNumber child = LshNodeDownlink(parent, slot)->child;
 		int			count;
-		Buffer		buf = LshReadNode(index, child, table, parent->level - 1, NULL,
+		Buffer		buf = LshReadNode(index, child, table, parent->level - 1,
 									  BUFFER_LOCK_EXCLUSIVE, &count);
 		LshNode		node;
 
@@ -261,7 +262,7 @@ add_row_or_split(LshIndex *index, int table, LshRow row)
 		{
 			bool		leaf = node->level == 0;
 
-			split_node(index, parent_buf, parent_count, slot, buf, count, leaf ? row : NULL);
+			split_node(index, parent_buf, slot, buf, leaf ? row : NULL);
 			return leaf;
 		}
 
@@ -280,7 +281,7 @@ static void
 insert_row(LshIndex *index, int table, LshRow row)
 {
 	int			count;
-	Buffer		buf = LshFindLeaf(index, table, &row->place, NULL, BUFFER_LOCK_EXCLUSIVE, &count);
+	Buffer		buf = LshFindLeaf(index, table, &row->place, BUFFER_LOCK_EXCLUSIVE, &count);
 
 	if (count < index->leaf_rows)
 	{

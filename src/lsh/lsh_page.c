@@ -201,6 +201,7 @@ LshOpen(LshIndex *index, Relation rel)
 
 	index->rel = rel;
 	index->nblocks = RelationGetNumberOfBlocks(rel);
+	index->strategy = NULL;
 	if (rel->rd_amcache == NULL)
 		rel->rd_amcache = read_meta(rel);
 	meta = (LshMetaPage) ((LshCache *) rel->rd_amcache)->meta.data;
@@ -253,7 +254,7 @@ count_entries(LshIndex *index, BlockNumber blkno, Page page)
 
 /* Reads and locks a page that is, or was, a node. */
 static Buffer
-read_page(LshIndex *index, BlockNumber blkno, BufferAccessStrategy strategy, int lockmode)
+read_page(LshIndex *index, BlockNumber blkno, int level, int lockmode)
 {
 	Buffer		buf;
 
@@ -263,7 +264,8 @@ read_page(LshIndex *index, BlockNumber blkno, BufferAccessStrategy strategy, int
 	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
 		AnnCorrupted(index->rel, blkno, "A link leads to a block that is not a node's");
 
-	buf = ReadBufferExtended(index->rel, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
+	buf = ReadBufferExtended(index->rel, MAIN_FORKNUM, blkno, RBM_NORMAL,
+							 level == 0 ? index->strategy : NULL);
 	LockBuffer(buf, lockmode);
 	return buf;
 }
@@ -284,10 +286,9 @@ is_node(LshIndex *index, Buffer buf)
 }
 
 Buffer
-LshReadNode(LshIndex *index, BlockNumber blkno, int table, int level,
-			BufferAccessStrategy strategy, int lockmode, int *count)
+LshReadNode(LshIndex *index, BlockNumber blkno, int table, int level, int lockmode, int *count)
 {
-	Buffer		buf = read_page(index, blkno, strategy, lockmode);
+	Buffer		buf = read_page(index, blkno, level, lockmode);
 	LshNode		node = LshPageNode(BufferGetPage(buf));
 
 	if (!is_node(index, buf) || node->table != table || node->level != level)
@@ -303,7 +304,7 @@ Buffer
 LshReadRoot(LshIndex *index, int table, int lockmode, int *count)
 {
 	BlockNumber blkno = LshRoot(table);
-	Buffer		buf = read_page(index, blkno, NULL, lockmode);
+	Buffer		buf = read_page(index, blkno, 1, lockmode);
 	LshNode		node = LshPageNode(BufferGetPage(buf));
 
 	if (!is_node(index, buf) || node->table != table || node->level == 0 ||
@@ -373,8 +374,7 @@ LshFindDownlink(LshNode node, int count, const LshPlace *place)
  * One descent; InvalidBuffer if the tree changed under it.
  */
 static Buffer
-descend(LshIndex *index, int table, const LshPlace *place, BufferAccessStrategy strategy,
-		int lockmode, int *count)
+descend(LshIndex *index, int table, const LshPlace *place, int lockmode, int *count)
 {
 	Buffer		buf = LshReadRoot(index, table, BUFFER_LOCK_SHARE, count);
 	int			level = LshPageNode(BufferGetPage(buf))->level;
@@ -408,20 +408,18 @@ descend(LshIndex *index, int table, const LshPlace *place, BufferAccessStrategy 
 		UnlockReleaseBuffer(buf);
 		CHECK_FOR_INTERRUPTS();
 
-		buf = LshReadNode(index, next, table, level, level == 0 ? strategy : NULL,
-						  level == 0 ? lockmode : BUFFER_LOCK_SHARE, count);
+		buf = LshReadNode(index, next, table, level, level == 0 ? lockmode : BUFFER_LOCK_SHARE, count);
 		if (!BufferIsValid(buf))
 			return InvalidBuffer;
 	}
 }
 
 Buffer
-LshFindLeaf(LshIndex *index, int table, const LshPlace *place, BufferAccessStrategy strategy,
-			int lockmode, int *count)
+LshFindLeaf(LshIndex *index, int table, const LshPlace *place, int lockmode, int *count)
 {
 	for (int i = 0; i < MAX_DESCENTS; i++)
 	{
-		Buffer		buf = descend(index, table, place, strategy, lockmode, count);
+		Buffer		buf = descend(index, table, place, lockmode, count);
 
 		if (BufferIsValid(buf))
 			return buf;
@@ -431,11 +429,10 @@ LshFindLeaf(LshIndex *index, int table, const LshPlace *place, BufferAccessStrat
 }
 
 void
-LshWalkBegin(LshWalk *walk, LshIndex *index, int table, BufferAccessStrategy strategy)
+LshWalkBegin(LshWalk *walk, LshIndex *index, int table)
 {
 	walk->index = index;
 	walk->table = table;
-	walk->strategy = strategy;
 	walk->from = LshFirstPlace(0);
 	walk->high = walk->from;
 	walk->next = InvalidBlockNumber;
@@ -455,7 +452,7 @@ LshWalkNext(LshWalk *walk, int lockmode, int *count)
 	walk->from = walk->high;
 	if (BlockNumberIsValid(walk->next))
 	{
-		buf = LshReadNode(walk->index, walk->next, walk->table, 0, walk->strategy, lockmode, count);
+		buf = LshReadNode(walk->index, walk->next, walk->table, 0, lockmode, count);
 		if (BufferIsValid(buf) &&
 			LshPlaceCompare(&LshPageNode(BufferGetPage(buf))->low, &walk->from) != 0)
 		{
@@ -464,7 +461,7 @@ LshWalkNext(LshWalk *walk, int lockmode, int *count)
 		}
 	}
 	if (!BufferIsValid(buf))
-		buf = LshFindLeaf(walk->index, walk->table, &walk->from, walk->strategy, lockmode, count);
+		buf = LshFindLeaf(walk->index, walk->table, &walk->from, lockmode, count);
 
 	node = LshPageNode(BufferGetPage(buf));
 	walk->next = node->right;

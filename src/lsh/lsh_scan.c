@@ -116,7 +116,6 @@ add_leaf(AnnScan *scan, LshIndex *index, LshNode node, int count)
 static void
 lsh_scan_all(AnnScan *scan)
 {
-	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	PGAlignedBlock *copy = palloc(sizeof(PGAlignedBlock));
 	LshIndex	index;
 	LshWalk		walk;
@@ -124,14 +123,15 @@ lsh_scan_all(AnnScan *scan)
 	int			count;
 
 	LshOpen(&index, scan->index);
-	LshWalkBegin(&walk, &index, 0, strategy);
+	index.strategy = GetAccessStrategy(BAS_BULKREAD);
+	LshWalkBegin(&walk, &index, 0);
 	while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count)))
 	{
 		memcpy(copy->data, BufferGetPage(buf), BLCKSZ);
 		UnlockReleaseBuffer(buf);
 		add_leaf(scan, &index, LshPageNode(copy->data), count);
 	}
-	FreeAccessStrategy(strategy);
+	FreeAccessStrategy(index.strategy);
 	pfree(copy);
 }
 

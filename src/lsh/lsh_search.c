@@ -131,6 +131,13 @@ tid_number(const ItemPointerData *tid)
 	return ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) | ItemPointerGetOffsetNumberNoCheck(tid);
 }
 
+/* How many rows of a kind a search may keep. */
+static int64
+max_rows(void)
+{
+	return work_mem * INT64CONST(1024) / 2 / sizeof(LshFound);
+}
+
 static void
 add_to_rows(LshRows *rows, const LshFound *row)
 {
@@ -189,7 +196,7 @@ add_candidate(LshSearch *search, const LshFound *row)
 static void
 add_other(LshSearch *search, const LshFound *row)
 {
-	if (search->others.count >= work_mem * (Size) 1024 / sizeof(LshFound))
+	if (search->others.count >= max_rows())
 	{
 		search->forgot = true;
 		search->others.count = 0;
@@ -279,7 +286,7 @@ get_inner(LshSearch *search, BlockNumber blkno, int table, int level)
 	if (found)
 		return inner;
 
-	buf = LshReadNode(search->index, blkno, table, level, NULL, BUFFER_LOCK_SHARE, &inner->count);
+	buf = LshReadNode(search->index, blkno, table, level, BUFFER_LOCK_SHARE, &inner->count);
 	if (!BufferIsValid(buf))
 		AnnCorrupted(search->index->rel, blkno, "The page is not the node that another takes it for");
 	inner->node = copy_node(BufferGetPage(buf), inner->count);
@@ -338,7 +345,7 @@ read_leaf(LshSearch *search, int table, const LshLeaf *leaf)
 	do
 	{
 		int			count;
-		Buffer		buf = LshReadNode(search->index, next, table, 0, NULL, BUFFER_LOCK_SHARE, &count);
+		Buffer		buf = LshReadNode(search->index, next, table, 0, BUFFER_LOCK_SHARE, &count);
 		LshNode		node;
 
 		/* It was unlinked: nothing was in it, and nothing in it now concerns us. */
@@ -450,7 +457,7 @@ LshSearchAll(LshSearch *search)
 	Buffer		buf;
 	int			count;
 
-	LshWalkBegin(&walk, search->index, 0, NULL);
+	LshWalkBegin(&walk, search->index, 0);
 	while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count)))
 	{
 		if (AnnVisitedAdd(&search->visited, BufferGetBlockNumber(buf)))
@@ -524,7 +531,8 @@ LshSearchMore(LshSearch *search)
 {
 	LshRows		others = search->others;
 
-	if (search->forgot || search->k > PG_INT32_MAX / 2)
+	if (search->forgot || search->k > PG_INT32_MAX / 2 ||
+		search->candidates.count >= max_rows())
 		return false;
 
 	search->k *= 2;

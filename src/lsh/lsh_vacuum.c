@@ -83,7 +83,7 @@ find_parent(LshIndex *index, int table, const LshPlace *place, int *count)
 		int			level = node->level - 1;
 
 		UnlockReleaseBuffer(buf);
-		buf = LshReadNode(index, child, table, level, NULL, BUFFER_LOCK_EXCLUSIVE, count);
+		buf = LshReadNode(index, child, table, level, BUFFER_LOCK_EXCLUSIVE, count);
 		if (!BufferIsValid(buf))
 			AnnCorrupted(index->rel, child, "The page is not the node that its parent takes it for");
 		node = LshPageNode(BufferGetPage(buf));
@@ -147,10 +147,10 @@ try_to_unlink(LshVacuum *vacuum, int table, BlockNumber blkno, const LshPlace *p
 	{
 		BlockNumber left = LshNodeDownlink(parent, slot - 1)->child;
 
-		left_buf = LshReadNode(index, left, table, 0, NULL, BUFFER_LOCK_EXCLUSIVE, &left_count);
+		left_buf = LshReadNode(index, left, table, 0, BUFFER_LOCK_EXCLUSIVE, &left_count);
 		if (!BufferIsValid(left_buf) || LshPageNode(BufferGetPage(left_buf))->right != blkno)
 			AnnCorrupted(index->rel, left, "The page is not the node that its parent takes it for");
-		buf = LshReadNode(index, blkno, table, 0, NULL, BUFFER_LOCK_EXCLUSIVE, &count);
+		buf = LshReadNode(index, blkno, table, 0, BUFFER_LOCK_EXCLUSIVE, &count);
 		if (!BufferIsValid(buf))
 			AnnCorrupted(index->rel, blkno, "The page is not the node that its parent takes it for");
 
@@ -174,8 +174,7 @@ try_to_unlink(LshVacuum *vacuum, int table, BlockNumber blkno, const LshPlace *p
  * a crash may have lost them.
  */
 static void
-record_free_pages(LshVacuum *vacuum, AnnVisited *leaves, BlockNumber nblocks,
-				  BufferAccessStrategy strategy)
+record_free_pages(LshVacuum *vacuum, AnnVisited *leaves, BlockNumber nblocks)
 {
 	Relation	rel = vacuum->index.rel;
 
@@ -188,7 +187,7 @@ record_free_pages(LshVacuum *vacuum, AnnVisited *leaves, BlockNumber nblocks,
 		if (AnnVisitedHas(leaves, blkno))
 			continue;
 		AnnVacuumDelayPoint();
-		buf = ReadBufferExtended(rel, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
+		buf = ReadBufferExtended(rel, MAIN_FORKNUM, blkno, RBM_NORMAL, vacuum->index.strategy);
 		LockBuffer(buf, BUFFER_LOCK_SHARE);
 		page = BufferGetPage(buf);
 		if (AnnPageIsUnused(page) || AnnPageGetOpaque(page)->kind == LSH_PAGE_FREE)
@@ -213,6 +212,7 @@ lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		vacuum.stats = palloc0(sizeof(IndexBulkDeleteResult));
 	vacuum.stats->num_index_tuples = 0;
 	LshOpen(&vacuum.index, info->index);
+	vacuum.index.strategy = info->strategy;
 	AnnVisitedInit(&leaves, 1024);
 
 	for (int table = 0; table < vacuum.index.hash.tables; table++)
@@ -221,7 +221,7 @@ lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		Buffer		buf;
 		int			count;
 
-		LshWalkBegin(&walk, &vacuum.index, table, info->strategy);
+		LshWalkBegin(&walk, &vacuum.index, table);
 		while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_EXCLUSIVE, &count)))
 		{
 			BlockNumber blkno = BufferGetBlockNumber(buf);
@@ -232,7 +232,7 @@ lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 			AnnVacuumDelayPoint();
 		}
 	}
-	record_free_pages(&vacuum, &leaves, nblocks, info->strategy);
+	record_free_pages(&vacuum, &leaves, nblocks);
 	pfree(leaves.slots);
 	return vacuum.stats;
 }
