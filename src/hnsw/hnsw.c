@@ -179,7 +179,7 @@ HnswLevel(const HnswShape *shape, const ItemPointerData *tid)
 
 	/* in (0, 1] */
 	double		uniform = ldexp((double) ((hash >> 11) + 1), -53);
-	int			level = (int) (-log(uniform) / log(shape->m));
+	int			level = (int) (-log(uniform) / log(2 * shape->m));
 
 	return Min(level, shape->max_level);
 }
@@ -237,7 +237,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	HnswOpen(&index, rel);
 	index_close(rel, NoLock);
 
-	levels = log(tuples) / log(index.shape.m);
+	levels = log(tuples) / log(2 * index.shape.m);
 	fresh = Min(0.5 * levels / (1 + log(hnsw_ef_search)), 1);
 	cost.first = levels * index.shape.m + 2.0 * index.shape.m * hnsw_ef_search * fresh;
 	cost.further = 1;

@@ -79,8 +79,7 @@ extern void HnswInit(void);
  */
 extern void HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction);
 
-/* The level of the node that a heap TID makes; geometric, with ratio
- * 1 / m. */
+/* The level of the node that a heap TID makes; geometric, with ratio 1 / 2m. */
 extern int	HnswLevel(const HnswShape *shape, const ItemPointerData *tid);
 
 /* hnsw_page.c */

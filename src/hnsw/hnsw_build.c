@@ -215,9 +215,11 @@ write_node(Writer *writer, HnswMemory *memory, HnswNode node, HnswNode *numbers)
 }
 
 /*
- * The order in which nodes are written.  Where a search reads the page of each
- * neighbour, neighbours had better share pages: a node's follow it, in the order
- * of a walk of the graph, breadth first.
+ * The order in which nodes are written.  With codes of neighbours, those of the
+ * levels above come first: they are read by all searches, and are larger than
+ * the others, of which as many as possible should fit a page.  Else a search
+ * reads the page of each neighbour, and neighbours had better share pages: a
+ * node's follow it, in the order of a walk of the graph, breadth first.
  */
 static HnswNode *
 order_nodes(const HnswIndex *index, HnswMemory *memory)
@@ -230,8 +232,15 @@ order_nodes(const HnswIndex *index, HnswMemory *memory)
 
 	if (index->shape.near_size > 0)
 	{
-		for (; n < count; n++)
-			order[n] = n;
+		for (int above = 1; above >= 0; above--)
+			for (HnswNode node = 0; node < count; node++)
+			{
+				HnswMemNodeInfo info;
+
+				HnswMemGetNode(memory, node, &info);
+				if ((info.level > 0) == above)
+					order[n++] = node;
+			}
 		return order;
 	}
 

@@ -150,10 +150,10 @@ extern void HnswSearchBegin(HnswSearch *search, int level, const HnswCandidate *
 extern int	HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out);
 
 /*
- * Descends from the entry point to the level above `to`: replaces *nearest,
- * a candidate on level `from`, by the nearest found.
+ * Begins a search on the level `to` from the entry point, on level `from`: from
+ * the nearest that a narrow search of the levels between them finds.
  */
-extern void HnswSearchDescend(HnswSearch *search, HnswCandidate *nearest, int from, int to);
+extern void HnswSearchDescend(HnswSearch *search, const HnswCandidate *entry, int from, int to);
 
 /* Has all that can be reached been returned? */
 static inline bool

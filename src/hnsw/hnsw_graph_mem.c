@@ -431,28 +431,21 @@ insert(HnswMemGraph *graph, int level, const ItemPointerData *tid)
 	HnswMemory *memory = graph->memory;
 	HnswSearch *search = &graph->search;
 	HnswNode	number;
-	HnswCandidate nearest;
+	HnswCandidate entry;
+	int			top;
 	int			found;
 
 	if (memory->entry == HNSW_NO_ITEM)
 		return create_node(graph, level, tid, &number);
 
-	mem_evaluate(&graph->base, search->query, &memory->entry, 1, &nearest);
-	HnswSearchDescend(search, &nearest, memory->entry_level, Min(level, memory->entry_level));
+	mem_evaluate(&graph->base, search->query, &memory->entry, 1, &entry);
+	top = Min(level, memory->entry_level);
 
 	/*
 	 * The node is made on the way down, but only after level 0 has been
 	 * searched is it known whether there is an equal one.  Level 0 first, then.
 	 */
-	if (level > 0 && memory->entry_level > 0)
-	{
-		HnswCandidate bottom = nearest;
-
-		HnswSearchDescend(search, &bottom, Min(level, memory->entry_level), 0);
-		HnswSearchBegin(search, 0, &bottom, 1);
-	}
-	else
-		HnswSearchBegin(search, 0, &nearest, 1);
+	HnswSearchDescend(search, &entry, memory->entry_level, 0);
 	found = HnswSearchNext(search, graph->ef_construction, graph->candidates);
 
 	number = find_equal(graph, found);
@@ -463,12 +456,13 @@ insert(HnswMemGraph *graph, int level, const ItemPointerData *tid)
 		return false;
 	select_neighbours(graph, get_list(memory, get_node(memory, number), 0), 0, found);
 
-	for (int l = Min(level, memory->entry_level); l > 0; l--)
+	if (top > 0)
+		HnswSearchDescend(search, &entry, memory->entry_level, top);
+	for (int l = top; l > 0; l--)
 	{
-		HnswSearchBegin(search, l, &nearest, 1);
 		found = HnswSearchNext(search, graph->ef_construction, graph->candidates);
 		select_neighbours(graph, get_list(memory, get_node(memory, number), l), l, found);
-		nearest = graph->candidates[0];
+		HnswSearchBegin(search, l - 1, graph->candidates, found);
 	}
 
 	link_back(graph, number);

@@ -33,22 +33,17 @@ typedef struct NewLists
 } NewLists;
 
 /*
- * Finds neighbours for a value on a level, among live nodes, starting from
- * candidates; selects them into choices[ef_construction] and returns how many.
- * *candidates and *n become what was found.
+ * Selects neighbours on a level among candidates[n] into choices[n]; returns how
+ * many.
  */
 static int
-find_neighbours(HnswPageGraph *graph, HnswSearch *search, int level,
-				HnswCandidate *candidates, int *n, HnswChoice *choices)
+select_neighbours(HnswPageGraph *graph, int level, const HnswCandidate *candidates, int n,
+				  HnswChoice *choices)
 {
 	HnswIndex  *index = graph->index;
-	int			found;
 	int			count = 0;
 
-	HnswSearchBegin(search, level, candidates, *n);
-	found = HnswSearchNext(search, index->ef_construction, candidates);
-
-	for (int i = 0; i < found; i++)
+	for (int i = 0; i < n; i++)
 	{
 		Size		size;
 		const void *code = HnswNodeCode(graph, candidates[i].node, &size);
@@ -62,9 +57,6 @@ find_neighbours(HnswPageGraph *graph, HnswSearch *search, int level,
 		count++;
 	}
 
-	/* If nothing on this level is alive, the next begins where this did. */
-	if (found > 0)
-		*n = found;
 	return HnswSelect(&index->space, choices, count, HnswMaxNeighbours(index->shape.m, level));
 }
 
@@ -432,14 +424,13 @@ link_back(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
  * one: where there is one, it is what is found first.
  */
 static bool
-find_equal(HnswIndex *index, HnswSearch *search, HnswCandidate nearest, int level,
+find_equal(HnswIndex *index, HnswSearch *search, const HnswCandidate *entry, int level,
 		   const NewRow *row)
 {
 	HnswCandidate found[NARROW_BEAM];
 	int			n;
 
-	HnswSearchDescend(search, &nearest, level, 0);
-	HnswSearchBegin(search, 0, &nearest, 1);
+	HnswSearchDescend(search, entry, level, 0);
 	n = HnswSearchNext(search, NARROW_BEAM, found);
 	return add_to_equal(index, found, n, row);
 }
@@ -456,11 +447,8 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 	int			level = lists->level;
 	HnswNode	entry;
 	int			entry_level;
-	HnswCandidate *candidates;
 	HnswPageGraph graph;
-	HnswSearch	search;
 	HnswNode	new;
-	int			n = 0;
 
 	memset(lists->counts, 0, sizeof(lists->counts));
 
@@ -471,24 +459,33 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 
 	if (entry_level >= 0)
 	{
+		HnswCandidate *found = palloc(sizeof(HnswCandidate) * index->ef_construction);
 		int			top = Min(level, entry_level);
+		int			n = 0;
+		HnswSearch	search;
+		HnswCandidate highest;
 
-		candidates = palloc(sizeof(HnswCandidate) * index->ef_construction);
 		HnswPageGraphInit(&graph, index, true);
 		HnswSearchInit(&search, &graph.base, value);
-		n = HnswEvaluate(&graph.base, value, &entry, 1, candidates);
-		if (n > 0 && row->unchanged && find_equal(index, &search, candidates[0], entry_level, row))
-			return true;
-		if (n > 0)
-			HnswSearchDescend(&search, candidates, entry_level, top);
-		for (int l = top; n > 0 && l >= 0; l--)
+		if (HnswEvaluate(&graph.base, value, &entry, 1, &highest) > 0)
 		{
-			lists->choices[l] = palloc(sizeof(HnswChoice) * index->ef_construction);
-			lists->counts[l] = find_neighbours(&graph, &search, l, candidates, &n,
-											   lists->choices[l]);
+			if (row->unchanged && find_equal(index, &search, &highest, entry_level, row))
+				return true;
+
+			HnswSearchDescend(&search, &highest, entry_level, top);
+			for (int l = top; l >= 0; l--)
+			{
+				n = HnswSearchNext(&search, index->ef_construction, found);
+				lists->choices[l] = palloc(sizeof(HnswChoice) * index->ef_construction);
+				lists->counts[l] = select_neighbours(&graph, l, found, n, lists->choices[l]);
+				if (l > 0 && n > 0)
+					HnswSearchBegin(&search, l - 1, found, n);
+				else if (l > 0)
+					HnswSearchDescend(&search, &highest, entry_level, l - 1);
+			}
+			if (add_to_equal(index, found, n, row))
+				return true;
 		}
-		if (n > 0 && add_to_equal(index, candidates, n, row))
-			return true;
 
 		/* Among the dead only, the node would be alone. */
 		if (lists->counts[0] == 0 && !exclusive)

@@ -41,23 +41,24 @@ longest_code(const HnswShape *shape)
 }
 
 /*
- * What is looked at together is kept together: small nodes in one piece, of
- * others the element with the links of level 0.
+ * What is looked at together is kept together: the element with the links of
+ * level 0, and where this leaves a page room for more nodes, the levels above.
  */
 int
 HnswCountBeside(const HnswShape *shape, int level, Size element_size)
 {
 	int			all = HnswFirstPart(shape, level + 1);
-	Size		lowest = HnswItemRoom(HnswLinksSize(shape, 0));
 	Size		room = HnswItemRoom(element_size);
-	int			n = 0;
+	int			n;
 
-	if (room + shape->parts[0] * lowest +
-		(all - shape->parts[0]) * HnswItemRoom(HnswLinksSize(shape, 1)) <= ANN_PAGE_ROOM / 4)
-		return all;
+	for (n = 0; n < all; n++)
+	{
+		bool		above = n >= shape->parts[0];
 
-	while (n < shape->parts[0] && room + (n + 1) * lowest <= ANN_PAGE_ROOM)
-		n++;
+		room += HnswItemRoom(HnswLinksSize(shape, above));
+		if (room > (above ? ANN_PAGE_ROOM / 3 : ANN_PAGE_ROOM))
+			break;
+	}
 	return n;
 }
 

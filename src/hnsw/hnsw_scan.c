@@ -50,7 +50,7 @@ static void
 hnsw_scan_begin(AnnScan *scan)
 {
 	HnswScanState *state = palloc(sizeof(HnswScanState));
-	HnswCandidate nearest;
+	HnswCandidate top;
 	HnswNode	entry;
 	int			level;
 
@@ -63,11 +63,10 @@ hnsw_scan_begin(AnnScan *scan)
 	state->first = true;
 
 	if (!HnswReadEntry(&state->index, &entry, &level) ||
-		HnswEvaluate(&state->graph.base, &scan->query, &entry, 1, &nearest) == 0)
+		HnswEvaluate(&state->graph.base, &scan->query, &entry, 1, &top) == 0)
 		return;
 
-	HnswSearchDescend(&state->search, &nearest, level, 0);
-	HnswSearchBegin(&state->search, 0, &nearest, 1);
+	HnswSearchDescend(&state->search, &top, level, 0);
 	state->ef = hnsw_ef_search;
 }
 

@@ -11,6 +11,13 @@
 /* How many of the frontier to ask for; the first few of a heap are among its best. */
 #define PREFETCH 4
 
+/*
+ * How many ways down are kept on the levels above.  Clusters that are far apart
+ * need not be linked on level 0, where the neighbours of a node are those of its
+ * own; a search that comes down in the wrong one stays there.
+ */
+#define DESCENT_BEAM 4
+
 void
 HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query)
 {
@@ -226,20 +233,28 @@ HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out)
 }
 
 void
-HnswSearchDescend(HnswSearch *search, HnswCandidate *nearest, int from, int to)
+HnswSearchDescend(HnswSearch *search, const HnswCandidate *entry, int from, int to)
 {
 	bool		resumable = search->resumable;
+	HnswCandidate nearest[DESCENT_BEAM] = {*entry};
+	int			n = 1;
 
 	search->resumable = false;
 	search->routing = true;
 	for (int level = from; level > to; level--)
 	{
-		HnswCandidate next;
+		HnswCandidate found[DESCENT_BEAM];
+		int			count;
 
-		HnswSearchBegin(search, level, nearest, 1);
-		if (HnswSearchNext(search, 1, &next) > 0)
-			*nearest = next;
+		HnswSearchBegin(search, level, nearest, n);
+		count = HnswSearchNext(search, DESCENT_BEAM, found);
+		if (count == 0)
+			continue;
+		n = count;
+		memcpy(nearest, found, sizeof(HnswCandidate) * n);
 	}
 	search->routing = false;
 	search->resumable = resumable;
+
+	HnswSearchBegin(search, to, nearest, n);
 }

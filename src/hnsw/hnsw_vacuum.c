@@ -455,7 +455,6 @@ add_found(HnswVacuum *vacuum, int level, HnswChoice *choices, int n)
 		return n;
 
 	HnswSearchDescend(&vacuum->search, found, entry_level, level);
-	HnswSearchBegin(&vacuum->search, level, found, 1);
 	count = HnswSearchNext(&vacuum->search, index->ef_construction, found);
 	for (int i = 0; i < count; i++)
 		n = add_choices(vacuum, &found[i].node, 1, choices, n);

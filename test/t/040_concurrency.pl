@@ -112,9 +112,9 @@ my ($recall, $size, $fresh, $fresh_size);
 
 # In many dimensions clusters are far apart, and a query that does not get to its
 # own finds nothing.
-foreach my $load ([ 'items', 12, 0.02 ], [ 'long', 112, 0.1 ])
+foreach my $load ([ 'items', 12 ], [ 'long', 112 ])
 {
-	my ($table, $dim, $loss) = @$load;
+	my ($table, $dim) = @$load;
 
 	$node->safe_psql('postgres', qq(
 		CREATE TABLE $table (id serial PRIMARY KEY, v vector($dim));
@@ -153,7 +153,7 @@ foreach my $load ([ 'items', 12, 0.02 ], [ 'long', 112, 0.1 ])
 	$node->safe_psql('postgres', "REINDEX INDEX ${table}_idx");
 	$fresh = recall($table, 'true', $dim);
 	$fresh_size = size("${table}_idx");
-	cmp_ok($recall, '>=', $fresh - $loss, "recall $recall after a mixed load, $fresh after REINDEX");
+	cmp_ok($recall, '>=', $fresh - 0.02, "recall $recall after a mixed load, $fresh after REINDEX");
 	cmp_ok($size, '<=', 1.5 * $fresh_size, "size $size after a mixed load, $fresh_size after REINDEX");
 }
 
