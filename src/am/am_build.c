@@ -63,7 +63,9 @@ typedef struct AnnBuildShared
 	bool		broken_hot_chain;
 	double		heap_tuples;
 	double		index_tuples;
+	int			writers;		/* set after finish */
 	ConditionVariable done;
+	ConditionVariable write;
 } AnnBuildShared;
 
 extern ANN_EXPORT void ann_build_worker_main(dsm_segment *seg, shm_toc *toc);
@@ -223,12 +225,53 @@ finish_participant(AnnBuild *build, double heap_tuples)
 	AnnBuildShared *shared = build->shared;
 
 	SpinLockAcquire(&shared->mutex);
-	shared->finished++;
+	build->number = shared->finished++;
 	shared->broken_hot_chain |= build->info->ii_BrokenHotChain;
 	shared->heap_tuples += heap_tuples;
 	shared->index_tuples += build->added;
 	SpinLockRelease(&shared->mutex);
 	ConditionVariableSignal(&shared->done);
+}
+
+/* A worker waits for the leader's finish, and writes. */
+static void
+write_share(AnnBuild *build)
+{
+	AnnBuildShared *shared = build->shared;
+
+	if (build->methods->write == NULL)
+		return;
+
+	ConditionVariablePrepareToSleep(&shared->write);
+	for (;;)
+	{
+		SpinLockAcquire(&shared->mutex);
+		build->participants = shared->writers;
+		SpinLockRelease(&shared->mutex);
+		if (build->participants > 0)
+			break;
+		ConditionVariableSleep(&shared->write, WAIT_EVENT_PARALLEL_FINISH);
+	}
+	ConditionVariableCancelSleep();
+	build->methods->write(build);
+}
+
+/* The leader finishes, and writes along with the workers, if there are any. */
+static void
+finish_build(AnnBuild *build)
+{
+	AnnBuildShared *shared = build->shared;
+
+	build->methods->finish(build);
+	if (shared != NULL)
+	{
+		SpinLockAcquire(&shared->mutex);
+		shared->writers = build->participants;
+		SpinLockRelease(&shared->mutex);
+		ConditionVariableBroadcast(&shared->write);
+	}
+	if (build->methods->write != NULL)
+		build->methods->write(build);
 }
 
 static int
@@ -246,8 +289,7 @@ count_finished(AnnBuildShared *shared)
  * Builds with workers.  Returns false, having done nothing, if none can be had.
  */
 static bool
-run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result,
-			 void (*finish) (AnnBuild *build))
+run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result)
 {
 	bool		concurrent = build->info->ii_Concurrent;
 	dsm_segment *area = create_area(size);
@@ -297,7 +339,9 @@ run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result,
 	shared->broken_hot_chain = false;
 	shared->heap_tuples = 0;
 	shared->index_tuples = 0;
+	shared->writers = 0;
 	ConditionVariableInit(&shared->done);
+	ConditionVariableInit(&shared->write);
 	shm_toc_insert(context->toc, KEY_SHARED, shared);
 
 	scan = shm_toc_allocate(context->toc, table_parallelscan_estimate(build->heap, snapshot));
@@ -343,11 +387,11 @@ run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result,
 	result->heap_tuples = shared->heap_tuples;
 	result->index_tuples = shared->index_tuples;
 
+	finish_build(build);
+
 	WaitForParallelWorkersToFinish(context);
 	for (int i = 0; i < context->nworkers_launched; i++)
 		InstrAccumParallelQuery(&buffer_usage[i], &wal_usage[i]);
-
-	finish(build);
 
 	if (IsMVCCSnapshot(snapshot))
 		UnregisterSnapshot(snapshot);
@@ -358,12 +402,13 @@ run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result,
 }
 
 static void
-run_serial(AnnBuild *build, Size size, IndexBuildResult *result, void (*finish) (AnnBuild *build))
+run_serial(AnnBuild *build, Size size, IndexBuildResult *result)
 {
 	build->area = palloc_extended(size, MCXT_ALLOC_HUGE);
 	build->area_size = size;
 	build->segment = NULL;
 	build->participants = 1;
+	build->number = 0;
 	build->shared = NULL;
 	build->methods->init(build);
 
@@ -371,12 +416,12 @@ run_serial(AnnBuild *build, Size size, IndexBuildResult *result, void (*finish) 
 	result->index_tuples = build->added;
 	report_progress(build);
 
-	finish(build);
+	finish_build(build);
 	pfree(build->area);
 }
 
 IndexBuildResult *
-AnnBuildRun(AnnBuild *build, double tuples, Size size, void (*finish) (AnnBuild *build))
+AnnBuildRun(AnnBuild *build, double tuples, Size size)
 {
 	IndexBuildResult *result = palloc0(sizeof(IndexBuildResult));
 	int			workers = choose_workers(build);
@@ -386,8 +431,8 @@ AnnBuildRun(AnnBuild *build, double tuples, Size size, void (*finish) (AnnBuild 
 
 	/* Shared memory is taken at once, private memory when it is touched. */
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) tuples);
-	if (workers == 0 || !run_parallel(build, workers, Min(size, most), result, finish))
-		run_serial(build, most, result, finish);
+	if (workers == 0 || !run_parallel(build, workers, Min(size, most), result))
+		run_serial(build, most, result);
 	return result;
 }
 
@@ -423,8 +468,9 @@ ann_build_worker_main(dsm_segment *seg, shm_toc *toc)
 
 	InstrStartParallelQuery();
 	heap_tuples = participate(&build, scan);
-	InstrEndParallelQuery(&buffer_usage[ParallelWorkerNumber], &wal_usage[ParallelWorkerNumber]);
 	finish_participant(&build, heap_tuples);
+	write_share(&build);
+	InstrEndParallelQuery(&buffer_usage[ParallelWorkerNumber], &wal_usage[ParallelWorkerNumber]);
 
 	dsm_detach(area);
 	index_close(build.index, index_lockmode);

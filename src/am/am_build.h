@@ -29,6 +29,8 @@ typedef struct AnnBuild
 	dsm_segment *segment;
 	/* Those wanted, until workers have been started; those there were, after. */
 	int			participants;
+	/* Which of them this is, for write. */
+	int			number;
 	/* The participant's own, made by begin. */
 	void	   *state;
 
@@ -39,7 +41,7 @@ typedef struct AnnBuild
 	struct AnnBuildShared *shared;	/* NULL without workers */
 } AnnBuild;
 
-/* What a method brings to a build.  All callbacks are required. */
+/* What a method brings to a build.  All callbacks but write are required. */
 typedef struct AnnBuildMethods
 {
 	/* Prepares the area.  Called once, before any other. */
@@ -56,17 +58,21 @@ typedef struct AnnBuildMethods
 
 	/* A participant has seen all its rows. */
 	void		(*end) (AnnBuild *build);
+
+	/* Called once, in the leader, when all rows are in. */
+	void		(*finish) (AnnBuild *build);
+
+	/* Writes a participant's share, all at once; NULL if finish leaves nothing. */
+	void		(*write) (AnnBuild *build);
 } AnnBuildMethods;
 
 /*
  * Reads the table and adds its rows.  tuples is the number of rows expected
  * (see AnnBuildEstimateTuples) and size the memory wanted for them; the area
  * has that much, or maintenance_work_mem, whichever is less; without workers
- * the latter.  When this returns,
- * workers are gone, and finish has been called while the area was still there.
+ * the latter.  When this returns, workers and the area are gone.
  */
-extern IndexBuildResult *AnnBuildRun(AnnBuild *build, double tuples, Size size,
-									 void (*finish) (AnnBuild *build));
+extern IndexBuildResult *AnnBuildRun(AnnBuild *build, double tuples, Size size);
 
 /* The number of rows a table is believed to have. */
 extern double AnnBuildEstimateTuples(Relation heap);

@@ -32,79 +32,89 @@ typedef struct HnswBuildState
  * Writing the graph to pages
  */
 
-/*
- * The page that is being filled: not in its buffer, for while that is locked
- * nothing can be cancelled.
- */
+/* The page that is being filled, and then copied to its buffer. */
 typedef struct WriterPage
 {
 	BlockNumber blkno;
 	OffsetNumber offset;		/* of the last item */
 	Size		room;
-	Buffer		buf;			/* pinned; invalid in a dry run */
+	bool		ours;			/* is to be written */
 	PGAlignedBlock contents;
 } WriterPage;
 
-/* Where the next item goes; as a dry run, or really. */
+/*
+ * Puts items on pages.  All participants of a build do this alike, so that each
+ * knows where everything goes; of the pages each writes its share.
+ */
 typedef struct Writer
 {
 	HnswIndex  *index;
-	bool		dry;
+	int			number;			/* of the participant; -1: writes nothing */
+	int			participants;
 	BlockNumber blkno;			/* of the last page begun */
 	WriterPage	nodes;
 	WriterPage	links;			/* of those that are not beside their element */
 } Writer;
 
+/* Pages in a row that one participant writes. */
+#define SHARE 16
+
 static void
-start_writer(Writer *writer, HnswIndex *index, bool dry)
+start_writer(Writer *writer, HnswIndex *index, int number, int participants)
 {
 	memset(writer, 0, sizeof(Writer));
 	writer->index = index;
-	writer->dry = dry;
+	writer->number = number;
+	writer->participants = participants;
 	writer->blkno = ANN_METAPAGE_BLKNO;
 }
 
 static void
-finish_page(WriterPage *page)
+finish_page(Writer *writer, WriterPage *page)
 {
-	if (BufferIsValid(page->buf))
-	{
-		LockBuffer(page->buf, BUFFER_LOCK_EXCLUSIVE);
-		memcpy(BufferGetPage(page->buf), page->contents.data, BLCKSZ);
-		MarkBufferDirty(page->buf);
-		UnlockReleaseBuffer(page->buf);
-	}
-	page->buf = InvalidBuffer;
+	Buffer		buf;
+
+	if (!page->ours)
+		return;
+	buf = ReadBufferExtended(writer->index->rel, MAIN_FORKNUM, page->blkno, RBM_ZERO_AND_LOCK, NULL);
+	memcpy(BufferGetPage(buf), page->contents.data, BLCKSZ);
+	MarkBufferDirty(buf);
+	UnlockReleaseBuffer(buf);
+	page->ours = false;
 }
 
-/* Begins a page unless there is so much room, line pointers included. */
-static void
+/*
+ * Begins a page unless there is so much room, line pointers included.  Returns
+ * whether what comes next is to be written.
+ */
+static bool
 need_room(Writer *writer, WriterPage *page, Size room)
 {
 	if (page->room >= room)
-		return;
+		return page->ours;
 
-	finish_page(page);
+	finish_page(writer, page);
 	page->blkno = ++writer->blkno;
 	page->offset = InvalidOffsetNumber;
 	page->room = ANN_PAGE_ROOM;
-	if (!writer->dry)
-	{
-		page->buf = AnnExtend(writer->index->rel, MAIN_FORKNUM);
-		Assert(BufferGetBlockNumber(page->buf) == page->blkno);
-		LockBuffer(page->buf, BUFFER_LOCK_UNLOCK);
+	page->ours = page->blkno / SHARE % writer->participants == writer->number;
+	if (page->ours)
 		AnnInitPage(page->contents.data, HNSW_PAGE_ITEMS);
-	}
+	return page->ours;
 }
 
-/* Adds an item, for which there is room; returns its number. */
+/*
+ * Adds an item, for which there is room, and which may be NULL if it is not to be
+ * written; returns its number.
+ */
 static HnswItem
 write_item(Writer *writer, WriterPage *page, void *item, Size size)
 {
-	need_room(writer, page, HnswItemRoom(size));
+	bool		ours = need_room(writer, page, HnswItemRoom(size));
+
 	page->room -= HnswItemRoom(size);
 	page->offset++;
-	if (!writer->dry &&
+	if (ours &&
 		PageAddItem(page->contents.data, (Item) item, size, page->offset,
 					false, false) != page->offset)
 		elog(ERROR, "could not add an item to block %u of index \"%s\"",
@@ -140,20 +150,16 @@ write_postings(Writer *writer, HnswMemory *memory, HnswNode node, int count, Hns
 	return owner;
 }
 
-/*
- * The links of a node that are one part of a level's.  Their contents matter only
- * when they are really written.
- */
+/* The links of a node that are one part of a level's. */
 static HnswLinks
-make_links(Writer *writer, HnswMemory *memory, HnswNode node, int level, int part,
-		   const float *host, const HnswNode *numbers)
+make_links(HnswIndex *index, HnswMemory *memory, HnswNode node, HnswNode owner, int level,
+		   int part, const float *host)
 {
-	HnswIndex  *index = writer->index;
 	int			parts = HnswParts(&index->shape, level);
 	HnswNode	nodes[2 * HNSW_MAX_M];
 	bool		chosen[2 * HNSW_MAX_M];
 	HnswChoice	choices[2 * HNSW_MAX_M];
-	int			count = writer->dry ? 0 : HnswMemGetNeighbours(memory, node, level, nodes, chosen);
+	int			count = HnswMemGetNeighbours(memory, node, level, nodes, chosen);
 	int			n = 0;
 
 	for (int i = part; i < count; i += parts)
@@ -161,19 +167,20 @@ make_links(Writer *writer, HnswMemory *memory, HnswNode node, int level, int par
 		HnswMemNodeInfo info;
 
 		HnswMemGetNode(memory, nodes[i], &info);
-		choices[n].node = numbers[nodes[i]];
+		choices[n].node = info.number;
 		choices[n].chosen = chosen[i];
 		choices[n++].code = info.code;
 	}
-	return HnswMakeLinks(index, numbers[node], level, host, choices, n, NULL);
+	return HnswMakeLinks(index, owner, level, host, choices, n, NULL);
 }
 
 /*
- * Writes a node: its further TIDs, its links, and the element.  numbers[] are the
- * item numbers of all nodes; a dry run fills them in.
+ * Writes a node: its further TIDs, its links, and the element.  Returns the number
+ * that it gets on pages; its own and those of others must be known when it is
+ * really written.
  */
-static void
-write_node(Writer *writer, HnswMemory *memory, HnswNode node, HnswNode *numbers)
+static HnswNode
+write_node(Writer *writer, HnswMemory *memory, HnswNode node)
 {
 	HnswIndex  *index = writer->index;
 	const HnswShape *shape = &index->shape;
@@ -181,7 +188,7 @@ write_node(Writer *writer, HnswMemory *memory, HnswNode node, HnswNode *numbers)
 	HnswElement element;
 	Size		element_size;
 	Size		room;
-	float	   *host;
+	float	   *host = NULL;
 	int			beside;
 	int			i = 0;
 
@@ -194,7 +201,7 @@ write_node(Writer *writer, HnswMemory *memory, HnswNode node, HnswNode *numbers)
 	element->tid = info.tid;
 	memcpy(HnswElementCode(shape, element), info.code, info.code_size);
 	if (info.npostings > 0)
-		element->postings = write_postings(writer, memory, node, info.npostings, numbers[node]);
+		element->postings = write_postings(writer, memory, node, info.npostings, info.number);
 
 	beside = HnswCountBeside(shape, info.level, element_size);
 	room = HnswItemRoom(element_size);
@@ -204,14 +211,23 @@ write_node(Writer *writer, HnswMemory *memory, HnswNode node, HnswNode *numbers)
 				room += HnswItemRoom(HnswLinksSize(shape, level));
 	need_room(writer, &writer->nodes, room);
 
-	host = writer->dry ? NULL : HnswDecodeHost(index, info.code);
 	i = 0;
 	for (int level = 0; level <= info.level; level++)
 		for (int part = 0; part < HnswParts(shape, level); part++, i++)
-			element->links[i] = write_item(writer, i < beside ? &writer->nodes : &writer->links,
-										   make_links(writer, memory, node, level, part, host, numbers),
-										   HnswLinksSize(shape, level));
-	numbers[node] = write_item(writer, &writer->nodes, element, element_size);
+		{
+			Size		size = HnswLinksSize(shape, level);
+			WriterPage *page = i < beside ? &writer->nodes : &writer->links;
+			HnswLinks	links = NULL;
+
+			if (need_room(writer, page, HnswItemRoom(size)))
+			{
+				if (host == NULL)
+					host = HnswDecodeHost(index, info.code);
+				links = make_links(index, memory, node, info.number, level, part, host);
+			}
+			element->links[i] = write_item(writer, page, links, size);
+		}
+	return write_item(writer, &writer->nodes, element, element_size);
 }
 
 /*
@@ -268,40 +284,60 @@ order_nodes(const HnswIndex *index, HnswMemory *memory)
 	return order;
 }
 
-static void
-write_graph(HnswIndex *index, HnswMemory *memory)
+/*
+ * Writes the share of a participant; or if its number is -1, says where all nodes
+ * go.  Returns the number of the last block.
+ */
+static BlockNumber
+write_share(HnswIndex *index, HnswMemory *memory, int number, int participants)
 {
 	uint32		count = HnswMemCount(memory);
-	HnswNode   *numbers = palloc_extended(sizeof(HnswNode) * Max(count, 1),
-										  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	HnswNode   *order = order_nodes(index, memory);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw write",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
-	HnswNode	entry;
-	int			level;
+	Writer		writer;
 
-	for (int dry = 1; dry >= 0; dry--)
+	start_writer(&writer, index, number, participants);
+	for (uint32 i = 0; i < count; i++)
 	{
-		Writer		writer;
+		HnswNode	place = write_node(&writer, memory, order[i]);
 
-		start_writer(&writer, index, dry);
-		for (uint32 i = 0; i < count; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			write_node(&writer, memory, order[i], numbers);
-			MemoryContextReset(context);
-		}
-		finish_page(&writer.nodes);
-		finish_page(&writer.links);
+		CHECK_FOR_INTERRUPTS();
+		if (number < 0)
+			HnswMemSetNumber(memory, order[i], place);
+		MemoryContextReset(context);
 	}
+	finish_page(&writer, &writer.nodes);
+	finish_page(&writer, &writer.links);
 
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
-	if (HnswMemEntry(memory, &entry, &level))
-		HnswWriteEntry(index, numbers[entry], level);
 	pfree(order);
-	pfree(numbers);
+	return writer.blkno;
+}
+
+/* Finds a place for all nodes, and makes the pages. */
+static void
+place_graph(HnswIndex *index, HnswMemory *memory)
+{
+	BlockNumber last = write_share(index, memory, -1, 1);
+	HnswNode	entry;
+	int			level;
+
+	while (RelationGetNumberOfBlocks(index->rel) <= last)
+	{
+		CHECK_FOR_INTERRUPTS();
+		UnlockReleaseBuffer(AnnExtend(index->rel, MAIN_FORKNUM));
+	}
+
+	if (HnswMemEntry(memory, &entry, &level))
+	{
+		HnswMemNodeInfo info;
+
+		HnswMemGetNode(memory, entry, &info);
+		HnswWriteEntry(index, info.number, level);
+	}
 }
 
 /*
@@ -344,7 +380,8 @@ flush(AnnBuild *build)
 	ours = !*flushed;
 	if (ours)
 	{
-		write_graph(&state->index, build->area);
+		place_graph(&state->index, build->area);
+		write_share(&state->index, build->area, 0, 1);
 		*flushed = true;
 	}
 	LWLockRelease(HnswMemoryFlushLock(build->area));
@@ -392,16 +429,16 @@ hnsw_build_end(AnnBuild *build)
 	build->state = NULL;
 }
 
-const AnnBuildMethods hnsw_build_methods = {
-	.init = hnsw_build_init,
-	.begin = hnsw_build_begin,
-	.add = hnsw_build_add,
-	.end = hnsw_build_end
-};
-
-/* All rows are in the graph, and nobody works on it any more. */
+/* Opens the index for what comes when nobody works on the graph any more. */
 static void
-finish(AnnBuild *build)
+open_to_write(AnnBuild *build, HnswIndex *index)
+{
+	HnswOpen(index, build->index);
+	index->build_lock = HnswMemoryGraphLock(build->area);
+}
+
+static void
+hnsw_build_finish(AnnBuild *build)
 {
 	HnswIndex	index;
 
@@ -409,10 +446,30 @@ finish(AnnBuild *build)
 		return;
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_HNSW_WRITE);
-	HnswOpen(&index, build->index);
-	index.build_lock = HnswMemoryGraphLock(build->area);
-	write_graph(&index, build->area);
+	open_to_write(build, &index);
+	place_graph(&index, build->area);
 }
+
+static void
+hnsw_build_write(AnnBuild *build)
+{
+	HnswIndex	index;
+
+	if (*HnswMemoryFlushed(build->area))
+		return;
+
+	open_to_write(build, &index);
+	write_share(&index, build->area, build->number, build->participants);
+}
+
+const AnnBuildMethods hnsw_build_methods = {
+	.init = hnsw_build_init,
+	.begin = hnsw_build_begin,
+	.add = hnsw_build_add,
+	.end = hnsw_build_end,
+	.finish = hnsw_build_finish,
+	.write = hnsw_build_write
+};
 
 /* Rows of the sample that the centre is the mean of. */
 #define CENTRE_SAMPLE 1000
@@ -489,7 +546,7 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 
 	/* The number of rows is an estimate, and levels are drawn. */
 	size = HnswMemorySize(&index.space, index.shape.m, tuples * 1.5 + 1000);
-	result = AnnBuildRun(&build, tuples, size, finish);
+	result = AnnBuildRun(&build, tuples, size);
 	AnnEditLogBuild(rel, MAIN_FORKNUM);
 	return result;
 }

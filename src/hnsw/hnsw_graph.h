@@ -252,11 +252,13 @@ typedef struct HnswMemNodeInfo
 	const void *code;
 	ItemPointerData tid;
 	int			npostings;
+	HnswNode	number;			/* on pages, once it was set */
 } HnswMemNodeInfo;
 
 extern uint32 HnswMemCount(const HnswMemory *memory);
 extern bool HnswMemEntry(const HnswMemory *memory, HnswNode *entry, int *level);
 extern void HnswMemGetNode(const HnswMemory *memory, HnswNode node, HnswMemNodeInfo *info);
+extern void HnswMemSetNumber(HnswMemory *memory, HnswNode node, HnswNode number);
 /* Neighbours on a level, and whether they were chosen; returns how many. */
 extern int	HnswMemGetNeighbours(HnswMemory *memory, HnswNode node, int level, HnswNode *out,
 								 bool *chosen);

@@ -74,6 +74,7 @@ typedef struct MemNode
 	uint16		level;
 	uint32		code_size;
 	uint32		npostings;
+	HnswNode	number;			/* on pages */
 	uint64		postings;		/* offset of the first, or 0 */
 } MemNode;
 
@@ -125,7 +126,7 @@ HnswMemorySize(const AnnSpace *space, int m, double nodes)
 {
 	Size		code_size = space->code_size > 0 ? space->code_size : ANN_MAX_CODE_SIZE;
 	double		size = sizeof(uint64) + node_size(m, 0, code_size) +
-		(double) list_size(m, 1) / (m - 1);
+		(double) list_size(m, 1) / (2 * m - 1);
 
 	return offsetof(HnswMemory, nodes) + (Size) (nodes * size);
 }
@@ -525,6 +526,13 @@ HnswMemGetNode(const HnswMemory *memory, HnswNode number, HnswMemNodeInfo *info)
 	info->code = get_code(node);
 	info->tid = node->tid;
 	info->npostings = node->npostings;
+	info->number = node->number;
+}
+
+void
+HnswMemSetNumber(HnswMemory *memory, HnswNode node, HnswNode number)
+{
+	get_node(memory, node)->number = number;
 }
 
 int

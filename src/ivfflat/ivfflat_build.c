@@ -415,13 +415,6 @@ ivf_build_end(AnnBuild *build)
 	build->state = NULL;
 }
 
-const AnnBuildMethods ivf_build_methods = {
-	.init = ivf_build_init,
-	.begin = ivf_build_begin,
-	.add = ivf_build_add,
-	.end = ivf_build_end
-};
-
 /* All rows are assigned. */
 static void
 finish(AnnBuild *build)
@@ -434,6 +427,14 @@ finish(AnnBuild *build)
 	write_entries(&index, build->area);
 	link_lists(&index, build->area);
 }
+
+const AnnBuildMethods ivf_build_methods = {
+	.init = ivf_build_init,
+	.begin = ivf_build_begin,
+	.add = ivf_build_add,
+	.end = ivf_build_end,
+	.finish = finish
+};
 
 /* Lists for a table, if nobody has said how many: as if it had grown. */
 static int
@@ -465,7 +466,7 @@ ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 	IvfCreate(&index, MAIN_FORKNUM, build.centres, build.lists);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_ASSIGN);
-	result = AnnBuildRun(&build.base, tuples, memory_size(&index, build.lists, tuples * 1.2 + 1000), finish);
+	result = AnnBuildRun(&build.base, tuples, memory_size(&index, build.lists, tuples * 1.2 + 1000));
 	if (result->index_tuples < wanted)
 		ereport(NOTICE,
 				(errmsg("ivfflat index created with little data"),

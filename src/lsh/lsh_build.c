@@ -176,13 +176,6 @@ lsh_build_end(AnnBuild *build)
 	tuplesort_end(state->sort);
 }
 
-const AnnBuildMethods lsh_build_methods = {
-	.init = lsh_build_init,
-	.begin = lsh_build_begin,
-	.add = lsh_build_add,
-	.end = lsh_build_end
-};
-
 /*
  * Writing
  */
@@ -365,6 +358,14 @@ finish(AnnBuild *build)
 	tuplesort_end(sort);
 }
 
+const AnnBuildMethods lsh_build_methods = {
+	.init = lsh_build_init,
+	.begin = lsh_build_begin,
+	.add = lsh_build_add,
+	.end = lsh_build_end,
+	.finish = finish
+};
+
 /*
  * The sample
  */
@@ -466,7 +467,7 @@ lshbuild(Relation heap, Relation rel, IndexInfo *info)
 	build.info = info;
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_LSH_LOAD);
-	result = AnnBuildRun(&build, AnnBuildEstimateTuples(heap), size, finish);
+	result = AnnBuildRun(&build, AnnBuildEstimateTuples(heap), size);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_LSH_CALIBRATE);
 	LshCalibrate(rel, &sample);
