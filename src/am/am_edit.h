@@ -39,6 +39,15 @@ extern void AnnEditBegin(AnnEdit *edit, Relation index, bool building);
  */
 extern Page AnnEditPage(AnnEdit *edit, Buffer buffer);
 
+/* An item, that was looked at before, of a page. */
+extern void *AnnEditItem(AnnEdit *edit, Buffer buffer, OffsetNumber offset);
+
+/* Adds an item to a page, which becomes one of that kind if it was never written. */
+extern OffsetNumber AnnEditAddItem(AnnEdit *edit, Buffer buffer, uint16 kind, void *item, Size size);
+
+/* Removes an item from a page; others keep their places. */
+extern void AnnEditDeleteItem(AnnEdit *edit, Buffer buffer, OffsetNumber offset);
+
 extern void AnnEditCommit(AnnEdit *edit);
 
 /* Logs all pages of a fork of an index that was built without logging. */

@@ -26,6 +26,7 @@
 
 /* Kinds of pages; each access method numbers its own from ANN_PAGE_METHOD up. */
 #define ANN_PAGE_META 1
+#define ANN_PAGE_VALUES 2		/* am_store.h */
 #define ANN_PAGE_METHOD 16
 
 typedef struct AnnPageOpaqueData
@@ -65,6 +66,15 @@ AnnMetaContents(Page page)
 }
 
 /* am_page.c */
+
+/* Is it a page of a kind?  For those who do not want an error if not. */
+extern bool AnnPageIs(Page page, uint16 kind);
+
+/*
+ * An item of a locked page; NULL if there is none.  Sets *damaged if there is one
+ * that is outside its page or shorter than it may be.
+ */
+extern void *AnnPageGetItem(Page page, OffsetNumber offset, Size least, Size *size, bool *damaged);
 
 /* Initialises a page of a kind. */
 extern void AnnInitPage(Page page, uint16 kind);

@@ -25,10 +25,13 @@ typedef struct IvfIndex
 	/* From the metapage, where they were frozen when the index was built. */
 	int			bits;
 	int			centre_bits;
+	bool		stored;
 
 	/* What follows from these. */
 	Size		centre_size;
 	Size		row_size;
+	Size		value_offset;	/* of what a row has of its value */
+	Size		value_size;
 	int			centres_per_page;
 	int			rows_per_page;
 
@@ -40,6 +43,8 @@ typedef struct IvfIndex
 
 	/* Nothing is logged while the index is built. */
 	bool		building;
+
+	AnnStore	store;
 
 	/* For decoding: two rotated vectors. */
 	float	   *scratch;
@@ -121,10 +126,10 @@ IvfSpherical(const IvfIndex *index)
 extern void IvfInit(void);
 
 /*
- * The number of lists that CREATE INDEX asked for, or 0; and the number of bits,
- * for which the space is made ready.
+ * The number of lists that CREATE INDEX asked for, or 0.  Makes the space ready for
+ * the bits of rows, and says whether their values are to be stored.
  */
-extern int	IvfGetOptions(Relation rel, AnnSpace *space);
+extern int	IvfGetOptions(Relation rel, AnnSpace *space, bool *stored);
 
 /* ivfflat_page.c */
 
@@ -132,7 +137,7 @@ extern int	IvfGetOptions(Relation rel, AnnSpace *space);
 extern void IvfOpen(IvfIndex *index, Relation rel);
 
 /* The same of an index that is about to be built; what is cached is forgotten. */
-extern void IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space);
+extern void IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space, bool stored);
 
 /* Writes metapage and centres of a new index.  Lists are numbered from 0. */
 extern void IvfCreate(const IvfIndex *index, ForkNumber fork, const char *centres, int n);
@@ -154,16 +159,6 @@ extern int	IvfGetCentres(const IvfIndex *index, Buffer buf, const IvfCentreData 
 
 /* A segment of a locked page, like a centre; and how many rows it has room for. */
 extern IvfSegment IvfGetSegment(const IvfIndex *index, Buffer buf, OffsetNumber offset, int *capacity);
-
-/* An item, that was looked at before, of the page of an Edit. */
-extern void *IvfEditItem(AnnEdit *edit, Buffer buf, OffsetNumber offset);
-
-/* Adds an item to the page of an Edit, which may never have been written. */
-extern OffsetNumber IvfAddItem(const IvfIndex *index, AnnEdit *edit, Buffer buf, uint16 kind,
-							   void *item, Size size);
-
-/* Removes an item from the page of an Edit; others keep their places. */
-extern void IvfDeleteItem(AnnEdit *edit, Buffer buf, OffsetNumber offset);
 
 /*
  * Reads and locks the page of a segment; false, and no lock, if it is not one of
@@ -268,10 +263,17 @@ extern void IvfQueueRefresh(IvfQueue *queue);
 
 /* ivfflat_cache.c */
 
-/* What is remembered of an index: the metapage as it was read, and a target. */
-extern bool IvfRecall(Relation rel, IvfMetaPageData *meta, BlockNumber *target);
+/* Pages that had room: of lists, and of the store. */
+typedef struct IvfTargets
+{
+	BlockNumber lists;
+	BlockNumber values;
+} IvfTargets;
+
+/* What is remembered of an index: the metapage as it was read, and targets. */
+extern bool IvfRecall(Relation rel, IvfMetaPageData *meta, IvfTargets *targets);
 extern void IvfRemember(Relation rel, const IvfMetaPageData *meta);
-extern void IvfRememberTarget(const IvfIndex *index);
+extern void IvfRememberTargets(const IvfIndex *index);
 extern void IvfForget(Relation rel);
 
 /* A centre that is remembered, and where it is. */
@@ -293,13 +295,28 @@ extern bool IvfFindCached(IvfIndex *index, const IvfPoint *point, const IvfMetaP
 /* ivfflat_row.c */
 
 /*
- * Makes a row of a list: of a point, and where rows are whole, of its value.
+ * What a row is to have of a value: all of it, or, when it has been put there, its
+ * place in the store; *place is room for that.
  */
+extern const void *IvfKeepValue(IvfIndex *index, const AnnQuery *value, const ItemPointerData *tid,
+								ItemPointerData *place);
+
+/* What it has of it. */
+static inline void *
+IvfRowValue(const IvfIndex *index, IvfRow row)
+{
+	return (char *) row + index->value_offset;
+}
+
+/* Makes a row of a list: of a point, and of what it is to have of its value. */
 extern void IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint *point,
 						 const void *value, const ItemPointerData *tid, IvfRow row);
 
 /* The rotated vector that a row stands for, more or less. */
 extern void IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, float *x);
+
+/* The rotated vector of a row's value, if it is in the store. */
+extern bool IvfReadStored(IvfIndex *index, IvfRow row, float *x);
 
 /* Is this, as found on disk, a row? */
 extern bool IvfRowValid(const IvfIndex *index, IvfRow row);

@@ -262,7 +262,7 @@ link_lists(IvfIndex *index, IvfMemory *memory)
 		page = AnnEditPage(&edit, buf);
 		for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
 		{
-			IvfCentre	centre = IvfEditItem(&edit, buf, offset);
+			IvfCentre	centre = AnnEditItem(&edit, buf, offset);
 			const Written *list = &written[centre->list];
 
 			centre->first = list->first;
@@ -324,7 +324,7 @@ ivf_build_begin(AnnBuild *build)
 	IvfMemory  *memory = build->area;
 
 	IvfOpen(&state->index, build->index);
-	state->index.building = true;
+	state->index.building = state->index.store.building = true;
 	state->centres = palloc(sizeof(void *) * memory->lists);
 	state->levels = palloc(sizeof(uint8 *) * memory->lists);
 	state->terms = palloc(sizeof(IvfTerms) * memory->lists);
@@ -378,6 +378,8 @@ ivf_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 	IvfMemory  *memory = build->area;
 	AnnQuery	query;
 	IvfPoint	point;
+	ItemPointerData place;
+	const void *kept;
 	uint32		list;
 	Entry	   *entry;
 
@@ -385,6 +387,7 @@ ivf_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 		return false;
 	IvfPointOfValue(&state->index, &query, &point);
 	list = find_list(state, memory->lists, &point);
+	kept = IvfKeepValue(&state->index, &query, tid, &place);
 
 	LWLockAcquire(&memory->lock, LW_SHARED);
 	while ((entry = add_entry(memory)) == NULL)
@@ -397,7 +400,7 @@ ivf_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 		LWLockAcquire(&memory->lock, LW_SHARED);
 	}
 	entry->list = list;
-	IvfEncodeRow(&state->index, state->centres[list], &point, query.value, tid, &entry->row);
+	IvfEncodeRow(&state->index, state->centres[list], &point, kept, tid, &entry->row);
 	LWLockRelease(&memory->lock);
 	return true;
 }
@@ -451,14 +454,15 @@ ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 	double		tuples = AnnBuildEstimateTuples(heap);
 	IvfIndex	index;
 	AnnSpace	space;
+	bool		stored;
 	int			wanted;
 	int			lists;
 	IndexBuildResult *result;
 
 	AnnSpaceCreate(&space, rel);
-	wanted = IvfGetOptions(rel, &space);
+	wanted = IvfGetOptions(rel, &space, &stored);
 	lists = wanted > 0 ? wanted : choose_lists(tuples);
-	IvfPrepare(&index, rel, &space);
+	IvfPrepare(&index, rel, &space, stored);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_KMEANS);
 	build.centres = train(&index, heap, info, lists, &build.lists);
@@ -481,11 +485,12 @@ ivfflatbuildempty(Relation rel)
 {
 	IvfIndex	index;
 	AnnSpace	space;
+	bool		stored;
 	char	   *centre;
 
 	AnnSpaceCreate(&space, rel);
-	IvfGetOptions(rel, &space);
-	IvfPrepare(&index, rel, &space);
+	IvfGetOptions(rel, &space, &stored);
+	IvfPrepare(&index, rel, &space, stored);
 	centre = palloc(index.centre_size);
 	memset(index.scratch, 0, sizeof(float) * space.rotated_dim);
 	IvfMakeCentre(&index, 0, index.scratch, (IvfCentre) centre);

@@ -18,7 +18,7 @@
 typedef struct IvfCache
 {
 	IvfMetaPageData meta;
-	BlockNumber target;
+	IvfTargets	targets;
 
 	/* Centres as of so many changes, and behind them their levels. */
 	uint32		changes;
@@ -27,14 +27,14 @@ typedef struct IvfCache
 } IvfCache;
 
 bool
-IvfRecall(Relation rel, IvfMetaPageData *meta, BlockNumber *target)
+IvfRecall(Relation rel, IvfMetaPageData *meta, IvfTargets *targets)
 {
 	IvfCache   *cache = rel->rd_amcache;
 
 	if (cache == NULL)
 		return false;
 	*meta = cache->meta;
-	*target = cache->target;
+	*targets = cache->targets;
 	return true;
 }
 
@@ -44,17 +44,19 @@ IvfRemember(Relation rel, const IvfMetaPageData *meta)
 	IvfCache   *cache = MemoryContextAllocZero(rel->rd_indexcxt, sizeof(IvfCache));
 
 	cache->meta = *meta;
-	cache->target = InvalidBlockNumber;
+	cache->targets.lists = cache->targets.values = InvalidBlockNumber;
 	rel->rd_amcache = cache;
 }
 
 void
-IvfRememberTarget(const IvfIndex *index)
+IvfRememberTargets(const IvfIndex *index)
 {
 	IvfCache   *cache = index->rel->rd_amcache;
 
-	if (cache != NULL)
-		cache->target = index->target;
+	if (cache == NULL)
+		return;
+	cache->targets.lists = index->target;
+	cache->targets.values = index->store.target;
 }
 
 void
@@ -113,7 +115,8 @@ read_centres(IvfIndex *index, const IvfMetaPageData *meta)
 	IvfCentrePage page;
 
 	cache->meta = *meta;
-	cache->target = index->target;
+	cache->targets.lists = index->target;
+	cache->targets.values = index->store.target;
 	cache->changes = meta->changes;
 	cache->count = 0;
 	IvfForget(rel);

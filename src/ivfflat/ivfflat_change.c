@@ -84,7 +84,7 @@ gather(IvfChange *change, int old, ItemPointerData first)
 			continue;
 		}
 		AnnEditBegin(&edit, index->rel, false);
-		((IvfSegment) IvfEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at)))->flags |= IVF_CLOSED;
+		((IvfSegment) AnnEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at)))->flags |= IVF_CLOSED;
 		AnnEditCommit(&edit);
 	}
 	from->gathered = first;
@@ -137,6 +137,8 @@ IvfReadVector(IvfChange *change, IvfRow row, const IvfCentreData *centre, float 
 	bool		found = false;
 
 	CHECK_FOR_INTERRUPTS();
+	if (IvfReadStored(index, row, x))
+		return;
 	if (change->fetch != NULL && AnnFetchValue(change->fetch, &row->tid, &change->snapshot, &value))
 	{
 		MemoryContext oldcontext = MemoryContextSwitchTo(AnnFetchContext(change->fetch));
@@ -233,7 +235,7 @@ assign_rows(IvfChange *change, int first)
 		IvfPointOfVector(index, get_vector(change, i), &point);
 		IvfCompare(index, &point, IVF_ASSIGN, centres, change->nto, lists);
 		change->new[i] = change->nto > 1 && lists[1].score < lists[0].score;
-		IvfEncodeRow(index, centres[change->new[i]], &point, old->data, &old->tid, row);
+		IvfEncodeRow(index, centres[change->new[i]], &point, IvfRowValue(index, old), &old->tid, row);
 		memcpy(old, row, index->row_size);
 		pfree(point.prepared);
 	}
@@ -343,7 +345,7 @@ add_centre(IvfIndex *index, AnnEdit *edit, Buffer buf, IvfCentre centre, IvfMeta
 {
 	bool		new = AnnPageIsUnused(BufferGetPage(buf));
 
-	IvfAddItem(index, edit, buf, IVF_PAGE_CENTRES, centre, index->centre_size);
+	AnnEditAddItem(edit, buf, IVF_PAGE_CENTRES, centre, index->centre_size);
 	if (new)
 	{
 		AnnPageGetOpaque(AnnEditPage(edit, buf))->next = meta->first_centres;
@@ -383,10 +385,10 @@ replace_centres(IvfChange *change)
 	AnnEditBegin(&edit, index->rel, false);
 	meta = AnnMetaContents(AnnEditPage(&edit, meta_buf));
 	for (int i = 0; i < both; i++)
-		memcpy(IvfEditItem(&edit, bufs[i], change->from[i].list.offset),
+		memcpy(AnnEditItem(&edit, bufs[i], change->from[i].list.offset),
 			   change->to[i].centre, index->centre_size);
 	for (int i = both; i < change->nfrom; i++)
-		IvfDeleteItem(&edit, bufs[i], change->from[i].list.offset);
+		AnnEditDeleteItem(&edit, bufs[i], change->from[i].list.offset);
 	for (int i = both; i < change->nto; i++)
 		add_centre(index, &edit, other, change->to[i].centre, meta);
 	meta->lists += change->nto - change->nfrom;
@@ -411,7 +413,7 @@ free_list(IvfChange *change, const IvfOldList *from)
 		AnnEdit		edit;
 
 		AnnEditBegin(&edit, index->rel, false);
-		IvfDeleteItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
+		AnnEditDeleteItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
 		room = AnnPageRoom(AnnEditPage(&edit, walk.buf));
 		AnnEditCommit(&edit);
 		AnnRecordFreeSpace(index->rel, ItemPointerGetBlockNumber(&walk.at), room);
@@ -428,7 +430,7 @@ note_failure(IvfChange *change)
 	AnnEdit		edit;
 
 	AnnEditBegin(&edit, index->rel, false);
-	((IvfCentre) IvfEditItem(&edit, buf, list->offset))->limit = (uint32) change->count / 2 * 3;
+	((IvfCentre) AnnEditItem(&edit, buf, list->offset))->limit = (uint32) change->count / 2 * 3;
 	AnnEditCommit(&edit);
 }
 

@@ -87,30 +87,14 @@ copy_page(IvfVerifier *verifier, BlockNumber blkno, uint16 kind)
 	memcpy(page, BufferGetPage(buf), BLCKSZ);
 	UnlockReleaseBuffer(buf);
 
-	return !AnnPageIsUnused(page) &&
-		PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnPageOpaqueData)) &&
-		AnnPageGetOpaque(page)->page_id == ANN_PAGE_ID && AnnPageGetOpaque(page)->kind == kind;
+	return AnnPageIs(page, kind);
 }
 
 /* An item of the copy, of that size at least; NULL if it is free or damaged. */
 static void *
 get_item(IvfVerifier *verifier, OffsetNumber offset, Size least, Size *size, bool *damaged)
 {
-	Page		page = (Page) verifier->page.data;
-	ItemId		id;
-
-	*damaged = false;
-	if (offset < FirstOffsetNumber || offset > PageGetMaxOffsetNumber(page))
-		return NULL;
-	id = PageGetItemId(page, offset);
-	if (!ItemIdIsUsed(id))
-		return NULL;
-
-	*size = ItemIdGetLength(id);
-	*damaged = !ItemIdIsNormal(id) || *size < least || ItemIdGetOffset(id) < SizeOfPageHeaderData ||
-		ItemIdGetOffset(id) != MAXALIGN(ItemIdGetOffset(id)) ||
-		ItemIdGetOffset(id) + *size > BLCKSZ - MAXALIGN(sizeof(AnnPageOpaqueData));
-	return *damaged ? NULL : PageGetItem(page, id);
+	return AnnPageGetItem((Page) verifier->page.data, offset, least, size, damaged);
 }
 
 /*
@@ -227,6 +211,10 @@ check_row(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset, IvfRow 
 	if (!IvfRowValid(&verifier->index, row))
 		AnnCheckReport(verifier->check, "I7", blkno, offset, "the code of a row is damaged");
 
+	if (verifier->index.stored &&
+		!AnnStoreSound(&verifier->index.store, IvfRowValue(&verifier->index, row), &row->tid))
+		AnnCheckReport(verifier->check, "I9", blkno, offset, "the value of a row is not where it should be");
+
 	seen_insert(verifier->tids, place(ItemPointerGetBlockNumberNoCheck(&row->tid),
 									  ItemPointerGetOffsetNumberNoCheck(&row->tid)), &found);
 	if (found && verifier->meta.taker == 0)
@@ -289,6 +277,22 @@ check_segment(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset)
 		check_row(verifier, blkno, offset, IvfSegmentRow(segment, row_size, i));
 }
 
+/* Values whose rows are gone are no damage: an insert was interrupted. */
+static void
+check_values(IvfVerifier *verifier, BlockNumber blkno)
+{
+	for (OffsetNumber offset = FirstOffsetNumber;
+		 offset <= PageGetMaxOffsetNumber((Page) verifier->page.data); offset++)
+	{
+		Size		size;
+		bool		damaged;
+
+		get_item(verifier, offset, sizeof(AnnStoredData) + 1, &size, &damaged);
+		if (damaged)
+			AnnCheckReport(verifier->check, "I2", blkno, offset, "the size of a value is wrong");
+	}
+}
+
 static void
 check_page(IvfVerifier *verifier, BlockNumber blkno)
 {
@@ -298,6 +302,11 @@ check_page(IvfVerifier *verifier, BlockNumber blkno)
 	{
 		for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
 			check_segment(verifier, blkno, offset);
+		return;
+	}
+	if (copy_page(verifier, blkno, ANN_PAGE_VALUES))
+	{
+		check_values(verifier, blkno);
 		return;
 	}
 

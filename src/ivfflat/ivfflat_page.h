@@ -23,7 +23,8 @@ typedef struct IvfMetaPageData
 	AnnMetaHeaderData header;
 	uint32		dim;
 	uint16		bits;			/* of rows; 0: whole values */
-	uint16		centre_bits;
+	uint8		centre_bits;
+	bool		stored;			/* rows know where the store has their values */
 	uint32		rows_per_list;
 	BlockNumber first_centres;
 	uint32		lists;
@@ -70,7 +71,8 @@ typedef struct IvfRowData
 {
 	ItemPointerData tid;
 	uint16		error;			/* of the code; upper half of a float */
-	char		data[FLEXIBLE_ARRAY_MEMBER];	/* a whole value, or an IvfCode */
+	char		data[FLEXIBLE_ARRAY_MEMBER];	/* a whole value; or an IvfCode, and
+												 * perhaps the place of the value */
 } IvfRowData;
 
 typedef IvfRowData *IvfRow;

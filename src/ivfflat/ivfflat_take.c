@@ -137,7 +137,7 @@ take_row(Contest *contest, IvfRow row)
 		bool		found;
 
 		IvfReserveRows(change, 1);
-		IvfEncodeRow(index, contest->centres[best], &point, row->data, &row->tid,
+		IvfEncodeRow(index, contest->centres[best], &point, IvfRowValue(index, row), &row->tid,
 					 IvfChangeRow(change, change->count));
 		change->new[change->count++] = best;
 		taken_insert(change->taken, tid_key(row), &found);
@@ -268,7 +268,7 @@ remove_from_list(IvfIndex *index, taken_hash *taken, const IvfList *list)
 		}
 
 		AnnEditBegin(&edit, index->rel, false);
-		segment = IvfEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
+		segment = AnnEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
 		for (int i = segment->count - 1; i >= 0; i--)
 			if (taken_lookup(taken, tid_key(IvfSegmentRow(segment, row_size, i))) != NULL)
 				IvfRemoveRow(segment, row_size, i);

@@ -102,9 +102,7 @@ static void
 remove_dead(IvfVacuum *vacuum, Buffer buf)
 {
 	IvfIndex   *index = &vacuum->index;
-	BlockNumber blkno = BufferGetBlockNumber(buf);
 	OffsetNumber count = PageGetMaxOffsetNumber(BufferGetPage(buf));
-	Size		room;
 	AnnEdit		edit;
 
 	AnnEditBegin(&edit, index->rel, false);
@@ -116,13 +114,11 @@ remove_dead(IvfVacuum *vacuum, Buffer buf)
 		if (segment == NULL)
 			continue;
 		if (counts_lookup(vacuum->counts, segment->list) == NULL)
-			IvfDeleteItem(&edit, buf, offset);
+			AnnEditDeleteItem(&edit, buf, offset);
 		else
-			remove_rows(vacuum, IvfEditItem(&edit, buf, offset));
+			remove_rows(vacuum, AnnEditItem(&edit, buf, offset));
 	}
-	room = AnnPageRoom(AnnEditPage(&edit, buf));
 	AnnEditCommit(&edit);
-	AnnRecordFreeSpace(index->rel, blkno, room);
 }
 
 /* Adds the rows of a locked page to those of their lists. */
@@ -151,11 +147,16 @@ vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
 	Relation	rel = vacuum->index.rel;
 	Buffer		buf = ReadBufferExtended(rel, MAIN_FORKNUM, blkno, RBM_NORMAL, vacuum->strategy);
 	Page		page = BufferGetPage(buf);
+	Size		room;
 
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	if (AnnPageIsUnused(page))
-		AnnRecordFreeSpace(rel, blkno, AnnPageRoom(page));
-	else if (AnnPageGetOpaque(page)->kind != IVF_PAGE_CENTRES)
+	if (AnnPageIs(page, ANN_PAGE_VALUES))
+	{
+		UnlockReleaseBuffer(buf);
+		AnnStoreVacuum(&vacuum->index.store, blkno, vacuum->strategy, vacuum->callback, vacuum->arg);
+		return;
+	}
+	if (!AnnPageIsUnused(page) && !AnnPageIs(page, IVF_PAGE_CENTRES))
 	{
 		AnnCheckPage(rel, buf, IVF_PAGE_LISTS);
 		if (has_dead(vacuum, buf))
@@ -168,7 +169,10 @@ vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
 		}
 		count_rows(vacuum, buf);
 	}
+	/* One who wanted a page of another kind may have told the map that it is full. */
+	room = AnnPageIs(page, IVF_PAGE_CENTRES) ? 0 : AnnPageRoom(page);
 	UnlockReleaseBuffer(buf);
+	AnnRecordFreeSpace(rel, blkno, room);
 }
 
 /* Removes rows from all pages, and segments of lists that do not exist. */
