@@ -79,6 +79,16 @@ AnnEditDeleteItem(AnnEdit *edit, Buffer buffer, OffsetNumber offset)
 		((PageHeader) page)->pd_lower -= sizeof(ItemIdData);
 }
 
+Size
+AnnEditFreeIfEmpty(AnnEdit *edit, Buffer buffer)
+{
+	Page		page = AnnEditPage(edit, buffer);
+
+	if (PageGetMaxOffsetNumber(page) == 0)
+		AnnInitPage(page, ANN_PAGE_FREE);
+	return AnnPageRoom(page);
+}
+
 void
 AnnEditCommit(AnnEdit *edit)
 {

@@ -26,7 +26,7 @@ AnnCorrupted(Relation index, BlockNumber blkno, const char *what)
 bool
 AnnPageIs(Page page, uint16 kind)
 {
-	return !AnnPageIsUnused(page) &&
+	return !PageIsNew(page) &&
 		PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnPageOpaqueData)) &&
 		AnnPageGetOpaque(page)->page_id == ANN_PAGE_ID && AnnPageGetOpaque(page)->kind == kind;
 }

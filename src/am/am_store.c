@@ -45,16 +45,19 @@ AnnStorePut(AnnStore *store, const AnnQuery *query, const ItemPointerData *owner
 	{
 		Size		start = (end - 1) / MAX_PART * MAX_PART;
 		Size		size = PART_HEADER + end - start;
+		BlockNumber none = InvalidBlockNumber;
+		BlockNumber *target = end - start == MAX_PART ? &none : &store->target;
 		OffsetNumber offset;
 		Buffer		buf;
 		AnnEdit		edit;
 
+		/* One that fills a page does not begin it for others. */
 		part->owner = *owner;
 		part->next = *at;
 		part->size = query->value_size - start;
 		memcpy(part->data, (const char *) query->value + start, end - start);
 
-		buf = AnnAllocate(store->index, ANN_PAGE_VALUES, MAXALIGN(size) + sizeof(ItemIdData), &store->target);
+		buf = AnnAllocate(store->index, ANN_PAGE_VALUES, MAXALIGN(size) + sizeof(ItemIdData), target);
 		AnnEditBegin(&edit, store->index, store->building);
 		offset = AnnEditAddItem(&edit, buf, ANN_PAGE_VALUES, part, size);
 		ItemPointerSet(at, BufferGetBlockNumber(buf), offset);
@@ -121,11 +124,14 @@ read_part(AnnStore *store, const ItemPointerData *owner, Reading *reading)
 
 	buf = ReadBuffer(store->index, blkno);
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	part = AnnPageGetItem(BufferGetPage(buf), offset, PART_HEADER + 1, &size, &damaged);
-	if (damaged || !AnnPageIs(BufferGetPage(buf), ANN_PAGE_VALUES))
-		finding = DAMAGED;
-	else if (part != NULL && memcmp(&part->owner, owner, sizeof(ItemPointerData)) == 0)
-		finding = copy_part(store, part, size - PART_HEADER, reading);
+	if (AnnPageIs(BufferGetPage(buf), ANN_PAGE_VALUES))
+	{
+		part = AnnPageGetItem(BufferGetPage(buf), offset, PART_HEADER + 1, &size, &damaged);
+		if (damaged)
+			finding = DAMAGED;
+		else if (part != NULL && memcmp(&part->owner, owner, sizeof(ItemPointerData)) == 0)
+			finding = copy_part(store, part, size - PART_HEADER, reading);
+	}
 	UnlockReleaseBuffer(buf);
 	return finding;
 }
@@ -212,7 +218,7 @@ AnnStoreVacuum(AnnStore *store, BlockNumber blkno, BufferAccessStrategy strategy
 		AnnEditBegin(&edit, store->index, store->building);
 		for (int i = 0; i < ndead; i++)
 			AnnEditDeleteItem(&edit, buf, dead[i]);
-		room = AnnPageRoom(AnnEditPage(&edit, buf));
+		room = AnnEditFreeIfEmpty(&edit, buf);
 		AnnEditCommit(&edit);
 	}
 	AnnRecordFreeSpace(store->index, blkno, room);

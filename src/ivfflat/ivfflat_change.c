@@ -414,7 +414,7 @@ free_list(IvfChange *change, const IvfOldList *from)
 
 		AnnEditBegin(&edit, index->rel, false);
 		AnnEditDeleteItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
-		room = AnnPageRoom(AnnEditPage(&edit, walk.buf));
+		room = AnnEditFreeIfEmpty(&edit, walk.buf);
 		AnnEditCommit(&edit);
 		AnnRecordFreeSpace(index->rel, ItemPointerGetBlockNumber(&walk.at), room);
 	}

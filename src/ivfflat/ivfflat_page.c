@@ -248,10 +248,17 @@ IvfReadSegment(IvfIndex *index, const ItemPointerData *at, uint32 list, int lock
 	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
 		AnnCorrupted(index->rel, blkno, "A link leads to a block that has no segments");
 
-	*buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_LISTS, NULL, lockmode);
-	*segment = IvfGetSegment(index, *buf, ItemPointerGetOffsetNumberNoCheck(at), capacity);
-	if (*segment != NULL && (*segment)->list == list)
-		return true;
+	*buf = ReadBuffer(index->rel, blkno);
+	LockBuffer(*buf, lockmode);
+
+	/* The page may have been freed, and be the store's by now. */
+	if (!AnnPageIs(BufferGetPage(*buf), ANN_PAGE_VALUES))
+	{
+		AnnCheckPage(index->rel, *buf, IVF_PAGE_LISTS);
+		*segment = IvfGetSegment(index, *buf, ItemPointerGetOffsetNumberNoCheck(at), capacity);
+		if (*segment != NULL && (*segment)->list == list)
+			return true;
+	}
 	UnlockReleaseBuffer(*buf);
 	return false;
 }

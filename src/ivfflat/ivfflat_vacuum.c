@@ -118,6 +118,7 @@ remove_dead(IvfVacuum *vacuum, Buffer buf)
 		else
 			remove_rows(vacuum, AnnEditItem(&edit, buf, offset));
 	}
+	AnnEditFreeIfEmpty(&edit, buf);
 	AnnEditCommit(&edit);
 }
 
@@ -167,8 +168,11 @@ vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
 			remove_dead(vacuum, buf);
 			LockBuffer(buf, BUFFER_LOCK_SHARE);
 		}
-		count_rows(vacuum, buf);
 	}
+	/* One that was freed in between may be the store's by now. */
+	if (AnnPageIs(page, IVF_PAGE_LISTS))
+		count_rows(vacuum, buf);
+
 	/* One who wanted a page of another kind may have told the map that it is full. */
 	room = AnnPageIs(page, IVF_PAGE_CENTRES) ? 0 : AnnPageRoom(page);
 	UnlockReleaseBuffer(buf);
