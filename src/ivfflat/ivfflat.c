@@ -126,7 +126,7 @@ ivfflatbuildphasename(int64 phase)
 	}
 }
 
-/* A search looks at all centres, and at the rows of so many lists. */
+/* A search looks at groups, at centres, and at the rows of so many lists. */
 static void
 ivfflatcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 					Cost *startup, Cost *total, Selectivity *selectivity,
@@ -144,7 +144,8 @@ ivfflatcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	index_close(rel, NoLock);
 
 	lists = Max(meta.lists, 1);
-	cost.first = lists + tuples * Min(ivfflat_probes / lists, 1);
+	cost.first = IvfCentresSeen(lists, ivfflat_probes) + lists / index.centres_per_page +
+		tuples * Min(ivfflat_probes / lists, 1);
 	cost.further = 1;
 	AnnCostEstimate(root, path, loop_count, &cost, startup, total, selectivity, correlation, pages);
 }

@@ -85,15 +85,21 @@ typedef enum IvfPurpose
 
 /*
  * The lists of an index, nearest first, each once; those that have come in place
- * of others meanwhile are among them.
+ * of others meanwhile are among them.  Groups of centres are read as they are
+ * needed, so the nearest are the nearest among those seen.
  */
 typedef struct IvfQueue
 {
 	IvfIndex   *index;
 	const IvfPoint *point;		/* NULL: in any order */
+	IvfPurpose	purpose;
+	uint32		wanted;			/* lists that are going to be asked for */
+	ivf_list_heap groups;		/* not read yet */
 	ivf_list_heap lists;		/* not visited yet */
 	AnnVisited	visited;		/* numbers of those that were */
-	uint32		changes;		/* when the centres were read */
+	uint32		seen;			/* centres of groups that were read */
+	uint32		nlists;			/* there were when the groups were read, */
+	uint32		changes;		/* and how many changes */
 } IvfQueue;
 
 /* What ivfflat.iterative_scan says. */
@@ -139,9 +145,6 @@ extern void IvfOpen(IvfIndex *index, Relation rel);
 /* The same of an index that is about to be built; what is cached is forgotten. */
 extern void IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space, bool stored);
 
-/* Writes metapage and centres of a new index.  Lists are numbered from 0. */
-extern void IvfCreate(const IvfIndex *index, ForkNumber fork, const char *centres, int n);
-
 /* Reads the metapage. */
 extern void IvfReadMeta(const IvfIndex *index, IvfMetaPageData *meta);
 
@@ -152,6 +155,21 @@ extern void IvfUnlockChanges(const IvfIndex *index, LOCKMODE mode);
 
 /* A centre of a locked page; NULL if there is none, an error if it is cut off. */
 extern IvfCentre IvfGetCentre(const IvfIndex *index, Buffer buf, OffsetNumber offset);
+
+/*
+ * Reads and locks a page; false, and no lock, if it is not of the kind, because
+ * it was freed and is perhaps another's by now.  Damage is an error.
+ */
+extern bool IvfReadPage(IvfIndex *index, BlockNumber blkno, uint16 kind, int lockmode, Buffer *buf);
+
+/*
+ * Reads and locks the centre of a list; NULL, and no lock, if that is gone or has
+ * moved.
+ */
+extern IvfCentre IvfLockCentre(IvfIndex *index, const IvfList *list, int lockmode, Buffer *buf);
+
+/* Copies it; false if it is gone or has moved. */
+extern bool IvfCopyCentre(IvfIndex *index, const IvfList *list, IvfCentre copy);
 
 /* All centres of a locked page, and their offset numbers; returns how many. */
 extern int	IvfGetCentres(const IvfIndex *index, Buffer buf, const IvfCentreData **centres,
@@ -231,12 +249,10 @@ extern IvfTerms IvfScoreTerms(const IvfIndex *index, IvfPurpose purpose, const I
 extern void IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
 					   const IvfCentreData *const *centres, int n, IvfList *lists);
 
-/*
- * Finds the list a point belongs to, and copies its centre.
- */
+/* Finds the list a point belongs to, and copies its centre. */
 extern void IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre);
 
-/* What a page of centres has, for as long as it is locked. */
+/* What a page of centres, or groups, has, for as long as it is locked. */
 typedef struct IvfCentrePage
 {
 	BlockNumber blkno;
@@ -246,20 +262,50 @@ typedef struct IvfCentrePage
 	OffsetNumber offsets[MaxOffsetNumber + 1];
 } IvfCentrePage;
 
-/* Reads and locks a page of centres. */
-extern void IvfReadCentres(IvfIndex *index, BlockNumber blkno, IvfCentrePage *page);
+/*
+ * Reads and locks a page of centres or of groups; false, and no lock, if it was
+ * freed and is perhaps something else by now.
+ */
+extern bool IvfReadCentres(IvfIndex *index, BlockNumber blkno, uint16 kind, IvfCentrePage *page);
 
-/* The one after it; lets go of it.  *pages counts them. */
-extern BlockNumber IvfNextCentres(IvfIndex *index, const IvfCentrePage *page, BlockNumber *pages);
+/* How many centres a search sees that wants so many of the lists there are. */
+extern uint32 IvfCentresSeen(uint32 lists, double wanted);
 
-/* Begins to visit lists. */
-extern void IvfQueueInit(IvfQueue *queue, IvfIndex *index, const IvfPoint *point);
+/* Begins to visit lists, of which so many are wanted soon. */
+extern void IvfQueueInit(IvfQueue *queue, IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
+						 uint32 wanted);
 
 /* The next list; false if there is none that has not been visited. */
 extern bool IvfQueueNext(IvfQueue *queue, IvfList *list);
 
-/* Reads the centres again, for a list turned out to have been replaced. */
+/* Reads the groups again, for a list turned out to have been replaced. */
 extern void IvfQueueRefresh(IvfQueue *queue);
+
+/* ivfflat_group.c */
+
+/* Puts vectors in the order in which they make good pages of centres. */
+extern void IvfArrange(const IvfIndex *index, float *x, int n);
+
+/*
+ * Writes metapage, centres and groups of a new index.  Lists are numbered from 0.
+ */
+extern void IvfCreate(const IvfIndex *index, ForkNumber fork, const char *centres, int n);
+
+/* Adds all groups, as lists of which score and blkno, the page, are set. */
+extern void IvfReadGroups(IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
+						  ivf_list_heap *groups);
+
+/*
+ * Makes room for another centre beside that of a list, and returns the block where
+ * it is.  That may move the list's own.  The change lock is held.
+ */
+extern BlockNumber IvfMakeRoom(IvfIndex *index, IvfList *list);
+
+/*
+ * Centres of a page have changed: makes its group what it should be.  A page
+ * without centres is freed.  The change lock is held.
+ */
+extern void IvfUpdateGroup(IvfIndex *index, BlockNumber blkno);
 
 /* ivfflat_cache.c */
 
@@ -276,21 +322,13 @@ extern void IvfRemember(Relation rel, const IvfMetaPageData *meta);
 extern void IvfRememberTargets(const IvfIndex *index);
 extern void IvfForget(Relation rel);
 
-/* A centre that is remembered, and where it is. */
-typedef struct IvfCachedCentre
-{
-	uint32		list;
-	BlockNumber blkno;
-	OffsetNumber offset;
-	IvfTerms	terms;			/* for IVF_ASSIGN, of a dot product of levels */
-} IvfCachedCentre;
-
 /*
- * Finds the list a point belongs to among the centres remembered, which are read
- * again if lists have been replaced since; false if they take more than work_mem.
+ * Finds the list a point belongs to, and where its centre is, among the centres
+ * remembered, which are read again if lists have been replaced since; false if
+ * they take more than work_mem.
  */
 extern bool IvfFindCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
-						  IvfCachedCentre *found);
+						  IvfList *list);
 
 /* ivfflat_row.c */
 

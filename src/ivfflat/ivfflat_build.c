@@ -181,6 +181,7 @@ train(IvfIndex *index, Relation heap, IndexInfo *info, int lists, int *found)
 	pfree(scratch);
 	pfree(sample.rows);
 
+	IvfArrange(index, means, *found);
 	centres = palloc_extended(index->centre_size * *found, MCXT_ALLOC_HUGE);
 	for (int i = 0; i < *found; i++)
 		IvfMakeCentre(index, i, means + (Size) i * dim, (IvfCentre) (centres + index->centre_size * i));
@@ -243,18 +244,18 @@ static void
 link_lists(IvfIndex *index, IvfMemory *memory)
 {
 	const Written *written = get_written(memory);
-	Buffer		meta_buf = AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
+	Buffer		meta_buf;
 	IvfMetaPageData *meta;
 	uint64		rows = 0;
-	BlockNumber blkno;
+	ivf_list_heap groups;
 	AnnEdit		meta_edit;
 
-	AnnEditBegin(&meta_edit, index->rel, true);
-	meta = AnnMetaContents(AnnEditPage(&meta_edit, meta_buf));
-	blkno = meta->first_centres;
-	while (blkno != InvalidBlockNumber)
+	ivf_list_heap_init(&groups, 64);
+	IvfReadGroups(index, NULL, IVF_ASSIGN, &groups);
+	while (groups.count > 0)
 	{
-		Buffer		buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_EXCLUSIVE);
+		Buffer		buf = AnnReadBuffer(index->rel, ivf_list_heap_pop(&groups).blkno, IVF_PAGE_CENTRES, NULL,
+										BUFFER_LOCK_EXCLUSIVE);
 		Page		page;
 		AnnEdit		edit;
 
@@ -269,9 +270,12 @@ link_lists(IvfIndex *index, IvfMemory *memory)
 			centre->rows = list->rows - list->last;
 			rows += list->rows;
 		}
-		blkno = AnnPageGetOpaque(page)->next;
 		AnnEditCommit(&edit);
 	}
+
+	meta_buf = AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
+	AnnEditBegin(&meta_edit, index->rel, true);
+	meta = AnnMetaContents(AnnEditPage(&meta_edit, meta_buf));
 	meta->rows_per_list = rows / memory->lists;
 	AnnEditCommit(&meta_edit);
 }

@@ -61,7 +61,7 @@ typedef struct IvfVerifier
 	lists_hash *lists;
 	seen_hash  *segments;		/* places of those in chains */
 	seen_hash  *tids;
-	AnnVisited	centre_pages;
+	AnnVisited	centre_pages;	/* and those of groups */
 	PGAlignedBlock page;		/* a copy of the one being checked */
 } IvfVerifier;
 
@@ -132,25 +132,59 @@ check_centre(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset)
 		AnnCheckReport(verifier->check, "I7", blkno, offset, "the code of a centre is damaged");
 }
 
-/* Walks the chain of centre pages. */
+/* Checks the page of a group. */
 static void
-check_centres(IvfVerifier *verifier)
+check_group(IvfVerifier *verifier, BlockNumber blkno)
+{
+	if (!AnnVisitedAdd(&verifier->centre_pages, blkno) || !copy_page(verifier, blkno, IVF_PAGE_CENTRES))
+	{
+		AnnCheckReport(verifier->check, "I3", blkno, InvalidOffsetNumber,
+					   "a group leads here, which is no page of centres, or another's");
+		return;
+	}
+	for (OffsetNumber offset = FirstOffsetNumber;
+		 offset <= PageGetMaxOffsetNumber((Page) verifier->page.data); offset++)
+		check_centre(verifier, blkno, offset);
+}
+
+/* Walks the chain of group pages. */
+static void
+check_groups(IvfVerifier *verifier)
 {
 	Page		page = (Page) verifier->page.data;
-	BlockNumber blkno = verifier->meta.first_centres;
+	BlockNumber blkno = verifier->meta.first_groups;
 
 	while (blkno != InvalidBlockNumber)
 	{
+		BlockNumber next;
+		BlockNumber blocks[MaxOffsetNumber];
+		int			n = 0;
+
 		if (!AnnVisitedAdd(&verifier->centre_pages, blkno) ||
-			!copy_page(verifier, blkno, IVF_PAGE_CENTRES))
+			!copy_page(verifier, blkno, IVF_PAGE_GROUPS))
 		{
 			AnnCheckReport(verifier->check, "I3", blkno, InvalidOffsetNumber,
-						   "the chain of centre pages is broken here");
+						   "the chain of group pages is broken here");
 			break;
 		}
 		for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
-			check_centre(verifier, blkno, offset);
-		blkno = AnnPageGetOpaque(page)->next;
+		{
+			Size		size;
+			bool		damaged;
+			IvfCentre	group = get_item(verifier, offset, verifier->index.centre_size, &size, &damaged);
+
+			if (damaged || (group != NULL && size != verifier->index.centre_size))
+				AnnCheckReport(verifier->check, "I2", blkno, offset, "the size of a group is wrong");
+			if (group == NULL)
+				continue;
+			if (!(group->norm2 >= 0) || !(group->scale >= 0))
+				AnnCheckReport(verifier->check, "I7", blkno, offset, "the code of a group is damaged");
+			blocks[n++] = ItemPointerGetBlockNumberNoCheck(&group->first);
+		}
+		next = AnnPageGetOpaque(page)->next;
+		for (int i = 0; i < n; i++)
+			check_group(verifier, blocks[i]);
+		blkno = next;
 	}
 
 	if (verifier->lists->members != verifier->meta.lists)
@@ -312,9 +346,9 @@ check_page(IvfVerifier *verifier, BlockNumber blkno)
 
 	if (AnnPageIsUnused(page) || AnnVisitedHas(&verifier->centre_pages, blkno))
 		return;
-	if (copy_page(verifier, blkno, IVF_PAGE_CENTRES))
+	if (copy_page(verifier, blkno, IVF_PAGE_CENTRES) || copy_page(verifier, blkno, IVF_PAGE_GROUPS))
 		AnnCheckReport(verifier->check, "I3", blkno, InvalidOffsetNumber,
-					   "the chain of centre pages does not lead here");
+					   "no group leads to this page of centres, or no chain to this page of groups");
 	else
 		AnnCheckReport(verifier->check, "I2", blkno, InvalidOffsetNumber, "the page is of no known kind");
 }
@@ -334,7 +368,7 @@ IvfCheckIndex(Relation rel, AnnCheck *check)
 	IvfLockChanges(&verifier->index, ShareLock);
 	verifier->nblocks = RelationGetNumberOfBlocks(rel);
 	IvfReadMeta(&verifier->index, &verifier->meta);
-	check_centres(verifier);
+	check_groups(verifier);
 	check_chains(verifier);
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < verifier->nblocks; blkno++)
 		check_page(verifier, blkno);

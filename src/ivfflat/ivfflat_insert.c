@@ -76,7 +76,8 @@ prepend(IvfIndex *index, IvfList *list, Buffer buf, IvfRow row)
 }
 
 /*
- * Adds a row to a list; false if the list no longer exists.  Sets *grown if it
+ * Adds a row to a list; false if the list no longer exists, or
+ * its centre has moved.  Sets *grown if it
  * has a new segment; then list->rows is how many are in the others.
  */
 static bool
@@ -87,15 +88,11 @@ add_row(IvfIndex *index, IvfList *list, IvfRow row, bool *grown)
 	*grown = false;
 	while (!append(index, list, row, &count))
 	{
-		Buffer		buf = AnnReadBuffer(index->rel, list->blkno, IVF_PAGE_CENTRES, NULL,
-										BUFFER_LOCK_EXCLUSIVE);
-		IvfCentre	centre = IvfGetCentre(index, buf, list->offset);
+		Buffer		buf;
+		IvfCentre	centre = IvfLockCentre(index, list, BUFFER_LOCK_EXCLUSIVE, &buf);
 
-		if (centre == NULL || centre->list != list->number)
-		{
-			UnlockReleaseBuffer(buf);
+		if (centre == NULL)
 			return false;
-		}
 
 		list->rows = centre->rows;
 		list->limit = centre->limit;

@@ -118,43 +118,6 @@ IvfReadMeta(const IvfIndex *index, IvfMetaPageData *meta)
 	read_meta(index->rel, meta);
 }
 
-void
-IvfCreate(const IvfIndex *index, ForkNumber fork, const char *centres, int n)
-{
-	IvfMetaPageData meta = {0};
-	Buffer		buf = AnnExtend(index->rel, fork);
-	BlockNumber blkno;
-
-	meta.header.magic = IVF_MAGIC;
-	meta.header.version = IVF_VERSION;
-	meta.dim = index->space.dim;
-	meta.bits = index->bits;
-	meta.centre_bits = index->centre_bits;
-	meta.stored = index->stored;
-	meta.first_centres = ANN_METAPAGE_BLKNO + 1;
-	meta.lists = meta.next_list = n;
-	AnnInitMetaPage(BufferGetPage(buf), &meta, sizeof(IvfMetaPageData));
-	MarkBufferDirty(buf);
-	UnlockReleaseBuffer(buf);
-
-	for (int i = 0; i < n; i += index->centres_per_page)
-	{
-		int			end = Min(n, i + index->centres_per_page);
-
-		CHECK_FOR_INTERRUPTS();
-		buf = AnnExtend(index->rel, fork);
-		blkno = BufferGetBlockNumber(buf);
-		AnnInitPage(BufferGetPage(buf), IVF_PAGE_CENTRES);
-		AnnPageGetOpaque(BufferGetPage(buf))->next = end < n ? blkno + 1 : InvalidBlockNumber;
-		for (int j = i; j < end; j++)
-			if (PageAddItem(BufferGetPage(buf), (Item) (centres + index->centre_size * j),
-							index->centre_size, InvalidOffsetNumber, false, false) == InvalidOffsetNumber)
-				elog(ERROR, "could not add a centre to index \"%s\"", RelationGetRelationName(index->rel));
-		MarkBufferDirty(buf);
-		UnlockReleaseBuffer(buf);
-	}
-}
-
 /*
  * The change lock
  */
@@ -201,6 +164,33 @@ IvfGetCentre(const IvfIndex *index, Buffer buf, OffsetNumber offset)
 	return get_item(index, buf, offset, index->centre_size, &size);
 }
 
+IvfCentre
+IvfLockCentre(IvfIndex *index, const IvfList *list, int lockmode, Buffer *buf)
+{
+	IvfCentre	centre;
+
+	if (!IvfReadPage(index, list->blkno, IVF_PAGE_CENTRES, lockmode, buf))
+		return NULL;
+	centre = IvfGetCentre(index, *buf, list->offset);
+	if (centre != NULL && centre->list == list->number)
+		return centre;
+	UnlockReleaseBuffer(*buf);
+	return NULL;
+}
+
+bool
+IvfCopyCentre(IvfIndex *index, const IvfList *list, IvfCentre copy)
+{
+	Buffer		buf;
+	IvfCentre	centre = IvfLockCentre(index, list, BUFFER_LOCK_SHARE, &buf);
+
+	if (centre == NULL)
+		return false;
+	memcpy(copy, centre, index->centre_size);
+	UnlockReleaseBuffer(buf);
+	return true;
+}
+
 int
 IvfGetCentres(const IvfIndex *index, Buffer buf, const IvfCentreData **centres, OffsetNumber *offsets)
 {
@@ -237,28 +227,36 @@ IvfGetSegment(const IvfIndex *index, Buffer buf, OffsetNumber offset, int *capac
 }
 
 bool
-IvfReadSegment(IvfIndex *index, const ItemPointerData *at, uint32 list, int lockmode,
-			   Buffer *buf, IvfSegment *segment, int *capacity)
+IvfReadPage(IvfIndex *index, BlockNumber blkno, uint16 kind, int lockmode, Buffer *buf)
 {
-	BlockNumber blkno = ItemPointerGetBlockNumberNoCheck(at);
+	Page		page;
 
 	/* The size of the index costs a system call. */
 	if (blkno >= index->nblocks)
 		index->nblocks = RelationGetNumberOfBlocks(index->rel);
 	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
-		AnnCorrupted(index->rel, blkno, "A link leads to a block that has no segments");
+		AnnCorrupted(index->rel, blkno, "A link leads to a block that cannot be what is looked for");
 
 	*buf = ReadBuffer(index->rel, blkno);
 	LockBuffer(*buf, lockmode);
+	page = BufferGetPage(*buf);
+	if (AnnPageIs(page, kind))
+		return true;
+	if (!AnnPageIsUnused(page) && !AnnPageIs(page, ANN_PAGE_VALUES) && !AnnPageIs(page, IVF_PAGE_LISTS))
+		AnnCheckPage(index->rel, *buf, kind);
+	UnlockReleaseBuffer(*buf);
+	return false;
+}
 
-	/* The page may have been freed, and be the store's by now. */
-	if (!AnnPageIs(BufferGetPage(*buf), ANN_PAGE_VALUES))
-	{
-		AnnCheckPage(index->rel, *buf, IVF_PAGE_LISTS);
-		*segment = IvfGetSegment(index, *buf, ItemPointerGetOffsetNumberNoCheck(at), capacity);
-		if (*segment != NULL && (*segment)->list == list)
-			return true;
-	}
+bool
+IvfReadSegment(IvfIndex *index, const ItemPointerData *at, uint32 list, int lockmode,
+			   Buffer *buf, IvfSegment *segment, int *capacity)
+{
+	if (!IvfReadPage(index, ItemPointerGetBlockNumberNoCheck(at), IVF_PAGE_LISTS, lockmode, buf))
+		return false;
+	*segment = IvfGetSegment(index, *buf, ItemPointerGetOffsetNumberNoCheck(at), capacity);
+	if (*segment != NULL && (*segment)->list == list)
+		return true;
 	UnlockReleaseBuffer(*buf);
 	return false;
 }

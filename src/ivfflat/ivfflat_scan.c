@@ -50,7 +50,7 @@ ivf_scan_begin(AnnScan *scan)
 	scan->state = state;
 	IvfOpen(&state->index, scan->index);
 	IvfPointOfValue(&state->index, &scan->query, &state->point);
-	IvfQueueInit(&state->queue, &state->index, &state->point);
+	IvfQueueInit(&state->queue, &state->index, &state->point, IVF_SEARCH, ivfflat_probes);
 	state->probes = ivfflat_iterative_scan == IVF_ITERATIVE_SCAN_OFF ?
 		ivfflat_probes : Max(ivfflat_probes, ivfflat_max_probes);
 }
@@ -219,7 +219,7 @@ ivf_scan_all(AnnScan *scan)
 	IvfOpen(&index, scan->index);
 	if (!scan->unordered)
 		IvfPointOfValue(&index, &scan->query, &point);
-	IvfQueueInit(&queue, &index, scan->unordered ? NULL : &point);
+	IvfQueueInit(&queue, &index, scan->unordered ? NULL : &point, IVF_SEARCH, 0);
 	while (IvfQueueNext(&queue, &list))
 		if (!add_list(scan, &index, &list))
 			IvfQueueRefresh(&queue);

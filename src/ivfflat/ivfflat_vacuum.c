@@ -142,6 +142,13 @@ count_rows(IvfVacuum *vacuum, Buffer buf)
 	}
 }
 
+/* What is on such a page, and its room, is not for VACUUM. */
+static bool
+has_centres(Page page)
+{
+	return AnnPageIs(page, IVF_PAGE_CENTRES) || AnnPageIs(page, IVF_PAGE_GROUPS);
+}
+
 static void
 vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
 {
@@ -157,7 +164,7 @@ vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
 		AnnStoreVacuum(&vacuum->index.store, blkno, vacuum->strategy, vacuum->callback, vacuum->arg);
 		return;
 	}
-	if (!AnnPageIsUnused(page) && !AnnPageIs(page, IVF_PAGE_CENTRES))
+	if (!AnnPageIsUnused(page) && !has_centres(page))
 	{
 		AnnCheckPage(rel, buf, IVF_PAGE_LISTS);
 		if (has_dead(vacuum, buf))
@@ -174,7 +181,7 @@ vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
 		count_rows(vacuum, buf);
 
 	/* One who wanted a page of another kind may have told the map that it is full. */
-	room = AnnPageIs(page, IVF_PAGE_CENTRES) ? 0 : AnnPageRoom(page);
+	room = has_centres(page) ? 0 : AnnPageRoom(page);
 	UnlockReleaseBuffer(buf);
 	AnnRecordFreeSpace(rel, blkno, room);
 }
@@ -187,7 +194,7 @@ vacuum_pages(IvfVacuum *vacuum)
 	IvfList		list;
 
 	vacuum->counts = counts_create(CurrentMemoryContext, 256, NULL);
-	IvfQueueInit(&queue, &vacuum->index, NULL);
+	IvfQueueInit(&queue, &vacuum->index, NULL, IVF_SEARCH, 0);
 	while (IvfQueueNext(&queue, &list))
 	{
 		bool		found;
@@ -214,21 +221,16 @@ find_nearest(IvfIndex *index, const IvfList *list, IvfList *nearest)
 {
 	IvfCentre	centre = palloc(index->centre_size);
 	float	   *x = palloc(sizeof(float) * index->space.rotated_dim);
-	Buffer		buf = AnnReadBuffer(index->rel, list->blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
-	IvfCentre	item = IvfGetCentre(index, buf, list->offset);
-	bool		found = item != NULL && item->list == list->number;
 	IvfPoint	point;
 	IvfQueue	queue;
+	bool		found;
 
-	if (found)
-		memcpy(centre, item, index->centre_size);
-	UnlockReleaseBuffer(buf);
-	if (!found)
+	if (!IvfCopyCentre(index, list, centre))
 		return false;
 
 	IvfDecodeCentre(index, centre, x);
 	IvfPointOfVector(index, x, &point);
-	IvfQueueInit(&queue, index, &point);
+	IvfQueueInit(&queue, index, &point, IVF_SEARCH, 2);
 	do
 		found = IvfQueueNext(&queue, nearest);
 	while (found && nearest->number == list->number);
@@ -270,7 +272,7 @@ change_lists(IvfVacuum *vacuum)
 	IvfQueue	queue;
 	IvfList		list;
 
-	IvfQueueInit(&queue, &vacuum->index, NULL);
+	IvfQueueInit(&queue, &vacuum->index, NULL, IVF_SEARCH, 0);
 	while (IvfQueueNext(&queue, &list))
 	{
 		MemoryContext oldcontext = MemoryContextSwitchTo(context);
