@@ -14,6 +14,8 @@ CREATE INDEX ON t USING ivfflat (val vector_l2_ops) WITH (lists = x);
 \echo :SQLSTATE
 CREATE INDEX ON t USING ivfflat (val vector_l2_ops) WITH (quantizer = x);
 \echo :SQLSTATE
+CREATE INDEX ON t USING ivfflat (val vector_l2_ops) WITH (rerank = x);
+\echo :SQLSTATE
 CREATE INDEX ON t USING ivfflat (val vector_l2_ops) WITH (m = 16);
 \echo :SQLSTATE
 CREATE INDEX smallest ON t USING ivfflat (val vector_l2_ops) WITH (lists = 1);

@@ -9,6 +9,7 @@
 #include "utils/rel.h"
 
 #include "am/am_edit.h"
+#include "am/am_page.h"
 
 void
 AnnEditBegin(AnnEdit *edit, Relation index, bool building)
@@ -40,6 +41,52 @@ AnnEditPage(AnnEdit *edit, Buffer buffer)
 	 */
 	return GenericXLogRegisterBuffer(edit->state, buffer,
 									 PageIsNew(BufferGetPage(buffer)) ? GENERIC_XLOG_FULL_IMAGE : 0);
+}
+
+void *
+AnnEditItem(AnnEdit *edit, Buffer buffer, OffsetNumber offset)
+{
+	Page		page = AnnEditPage(edit, buffer);
+
+	return PageGetItem(page, PageGetItemId(page, offset));
+}
+
+OffsetNumber
+AnnEditAddItem(AnnEdit *edit, Buffer buffer, uint16 kind, void *item, Size size)
+{
+	Page		page = AnnEditPage(edit, buffer);
+	OffsetNumber offset;
+
+	if (AnnPageIsUnused(page))
+		AnnInitPage(page, kind);
+	offset = PageAddItem(page, (Item) item, size, InvalidOffsetNumber, false, false);
+	if (offset == InvalidOffsetNumber)
+		elog(ERROR, "could not add an item to block %u", BufferGetBlockNumber(buffer));
+	return offset;
+}
+
+void
+AnnEditDeleteItem(AnnEdit *edit, Buffer buffer, OffsetNumber offset)
+{
+	Page		page = AnnEditPage(edit, buffer);
+
+	PageIndexTupleDeleteNoCompact(page, offset);
+	PageSetHasFreeLinePointers(page);
+
+	/* An item may need all of a page. */
+	while (PageGetMaxOffsetNumber(page) > 0 &&
+		   !ItemIdIsUsed(PageGetItemId(page, PageGetMaxOffsetNumber(page))))
+		((PageHeader) page)->pd_lower -= sizeof(ItemIdData);
+}
+
+Size
+AnnEditFreeIfEmpty(AnnEdit *edit, Buffer buffer)
+{
+	Page		page = AnnEditPage(edit, buffer);
+
+	if (PageGetMaxOffsetNumber(page) == 0)
+		AnnInitPage(page, ANN_PAGE_FREE);
+	return AnnPageRoom(page);
 }
 
 void

@@ -39,6 +39,18 @@ extern void AnnEditBegin(AnnEdit *edit, Relation index, bool building);
  */
 extern Page AnnEditPage(AnnEdit *edit, Buffer buffer);
 
+/* An item, that was looked at before, of a page. */
+extern void *AnnEditItem(AnnEdit *edit, Buffer buffer, OffsetNumber offset);
+
+/* Adds an item to a page, which becomes one of that kind if it was unused. */
+extern OffsetNumber AnnEditAddItem(AnnEdit *edit, Buffer buffer, uint16 kind, void *item, Size size);
+
+/* Removes an item from a page; others keep their places. */
+extern void AnnEditDeleteItem(AnnEdit *edit, Buffer buffer, OffsetNumber offset);
+
+/* Frees a page if it has no items left; returns how much room it has. */
+extern Size AnnEditFreeIfEmpty(AnnEdit *edit, Buffer buffer);
+
 extern void AnnEditCommit(AnnEdit *edit);
 
 /* Logs all pages of a fork of an index that was built without logging. */

@@ -23,6 +23,34 @@ AnnCorrupted(Relation index, BlockNumber blkno, const char *what)
 			 errhint("Please REINDEX it.")));
 }
 
+bool
+AnnPageIs(Page page, uint16 kind)
+{
+	return !PageIsNew(page) &&
+		PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnPageOpaqueData)) &&
+		AnnPageGetOpaque(page)->page_id == ANN_PAGE_ID && AnnPageGetOpaque(page)->kind == kind;
+}
+
+void *
+AnnPageGetItem(Page page, OffsetNumber offset, Size least, Size *size, bool *damaged)
+{
+	ItemId		id;
+
+	*damaged = false;
+	if (AnnPageIsUnused(page) || offset < FirstOffsetNumber || offset > PageGetMaxOffsetNumber(page))
+		return NULL;
+
+	id = PageGetItemId(page, offset);
+	if (!ItemIdIsUsed(id))
+		return NULL;
+
+	*size = ItemIdGetLength(id);
+	*damaged = !ItemIdIsNormal(id) || *size < least || ItemIdGetOffset(id) < SizeOfPageHeaderData ||
+		ItemIdGetOffset(id) != MAXALIGN(ItemIdGetOffset(id)) ||
+		ItemIdGetOffset(id) + *size > BLCKSZ - MAXALIGN(sizeof(AnnPageOpaqueData));
+	return *damaged ? NULL : PageGetItem(page, id);
+}
+
 void
 AnnInitPage(Page page, uint16 kind)
 {

@@ -26,6 +26,8 @@
 
 /* Kinds of pages; each access method numbers its own from ANN_PAGE_METHOD up. */
 #define ANN_PAGE_META 1
+#define ANN_PAGE_VALUES 2		/* am_store.h */
+#define ANN_PAGE_FREE 3			/* was emptied, and may become of any kind */
 #define ANN_PAGE_METHOD 16
 
 typedef struct AnnPageOpaqueData
@@ -66,6 +68,15 @@ AnnMetaContents(Page page)
 
 /* am_page.c */
 
+/* Is it a page of a kind?  For those who do not want an error if not. */
+extern bool AnnPageIs(Page page, uint16 kind);
+
+/*
+ * An item of a locked page; NULL if there is none.  Sets *damaged if there is one
+ * that is outside its page or shorter than it may be.
+ */
+extern void *AnnPageGetItem(Page page, OffsetNumber offset, Size least, Size *size, bool *damaged);
+
 /* Initialises a page of a kind. */
 extern void AnnInitPage(Page page, uint16 kind);
 
@@ -74,8 +85,8 @@ extern void AnnInitMetaPage(Page page, const void *contents, Size size);
 
 /*
  * Reads and locks a page and checks that it is of the kind it should be.
- * A page that was allocated but never written (a crash) is returned as it is:
- * see AnnPageIsUnused.
+ * A page that was allocated but never written (a crash), or is free, is returned
+ * as it is: see AnnPageIsUnused.
  */
 extern Buffer AnnReadBuffer(Relation index, BlockNumber blkno, uint16 kind,
 							BufferAccessStrategy strategy, int lockmode);
@@ -91,7 +102,7 @@ extern Buffer AnnExtend(Relation index, ForkNumber fork);
 
 /*
  * A page with that much free space, counting line pointers, pinned and locked
- * exclusively.  It is either of the kind, or new: then AnnPageIsUnused.
+ * exclusively.  It is either of the kind, or AnnPageIsUnused.
  * Never waits for the lock of a page somebody else is working on, so it may be
  * called with other pages locked.  *target is the page to try first, or
  * InvalidBlockNumber, and becomes the page returned.
@@ -101,11 +112,11 @@ extern Buffer AnnAllocate(Relation index, uint16 kind, Size size, BlockNumber *t
 /* Tells the free space map how much room a page has. */
 extern void AnnRecordFreeSpace(Relation index, BlockNumber blkno, Size room);
 
-/* Was the page never written? */
+/* Was the page never written, or is it free again? */
 static inline bool
 AnnPageIsUnused(Page page)
 {
-	return PageIsNew(page);
+	return PageIsNew(page) || AnnPageIs(page, ANN_PAGE_FREE);
 }
 
 /* How much room, line pointers included, a page has. */

@@ -7,9 +7,9 @@
  * sort bounded by work_mem; and it returns these.  Most scans end in the first.
  *
  * What was found and not returned is in one heap.  A row whose distance is not
- * known lies there under the least it may be; when it comes out it is read from
- * the table, and put back under its true distance.  So a row comes out as known
- * only when no other can be nearer, and no more rows are read than that takes.
+ * known lies there under the least it may be; when it comes out its value is read
+ * and it is put back under its true distance.  So a row comes out as known only
+ * when no other can be nearer, and no more values are read than that takes.
  */
 #include "postgres.h"
 
@@ -68,23 +68,6 @@ number_to_tid(uint64 number, ItemPointerData *tid)
 	ItemPointerSet(tid, (BlockNumber) (number >> 16), (OffsetNumber) (number & 0xFFFF));
 }
 
-/*
- * Computes the true distance of a row, if our snapshot sees it.
- */
-static bool
-fetch_distance(AnnScan *scan, IndexScanDesc desc, const ItemPointerData *tid, double *distance)
-{
-	MemoryContext oldcontext;
-	Datum		value;
-
-	if (!AnnFetchValue(scan->fetch, tid, desc->xs_snapshot, &value))
-		return false;
-
-	oldcontext = MemoryContextSwitchTo(AnnFetchContext(scan->fetch));
-	*distance = AnnQueryExact(&scan->query, value);
-	MemoryContextSwitchTo(oldcontext);
-	return true;
-}
 
 /* Back to a scan that has not begun. */
 static void
@@ -102,6 +85,7 @@ reset(AnnScan *scan)
 
 	scan->rest = NULL;
 	scan->fetch = NULL;
+	scan->value_context = NULL;
 	scan->state = NULL;
 	scan->phase = PHASE_START;
 	scan->returned = NULL;
@@ -152,7 +136,8 @@ AnnEndScan(IndexScanDesc desc)
 
 /* Adds rows to the sort of the rest. */
 static void
-add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *tids, uint32 n)
+add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *tids, uint32 n,
+			const ItemPointerData *stored)
 {
 	for (uint32 i = 0; i < n; i++)
 	{
@@ -162,11 +147,12 @@ add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *t
 			continue;
 
 		ExecClearTuple(scan->rest_in);
-		memset(scan->rest_in->tts_isnull, 0, 4 * sizeof(bool));
+		memset(scan->rest_in->tts_isnull, 0, 5 * sizeof(bool));
 		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && distance < scan->last ? 1 : 0);
 		scan->rest_in->tts_values[1] = Float8GetDatum(distance);
 		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
 		scan->rest_in->tts_values[3] = BoolGetDatum(exact);
+		scan->rest_in->tts_values[4] = Int64GetDatum(i == 0 ? (int64) tid_to_number(stored) : 0);
 		ExecStoreVirtualTuple(scan->rest_in);
 		tuplesort_puttupleslot(scan->rest, scan->rest_in);
 	}
@@ -181,10 +167,16 @@ copy_tids(const ItemPointerData *tids, uint32 n)
 }
 
 void
-AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *tids, uint32 n)
+AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *tids, uint32 n,
+		   const ItemPointerData *stored)
 {
 	double		least = distance - error;
 	AnnHit		hit;
+
+	if (stored != NULL)
+		hit.stored = *stored;
+	else
+		number_to_tid(0, &hit.stored);
 
 	/* Overflow can make it anything.  The true one sorts last. */
 	if (isnan(least))
@@ -192,7 +184,7 @@ AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *
 
 	if (scan->phase == PHASE_COLLECT)
 	{
-		add_to_rest(scan, least, error == 0, tids, n);
+		add_to_rest(scan, least, error == 0, tids, n, &hit.stored);
 		return;
 	}
 
@@ -231,6 +223,8 @@ start(AnnScan *scan, IndexScanDesc desc)
 	scan->returned = AnnReturned_create(scan->context, 256, NULL);
 	ann_hit_heap_init(&scan->hits, 64);
 	ann_hit_heap_init(&scan->late_hits, 8);
+	AnnStoreInit(&scan->store, scan->index, &scan->space, false);
+	scan->value_context = AllocSetContextCreate(scan->context, "ann scan value", ALLOCSET_DEFAULT_SIZES);
 	scan->strict = scan->methods->strict();
 
 	key = &desc->orderByData[0];
@@ -257,12 +251,13 @@ collect(AnnScan *scan)
 	Oid			operators[] = {Int4LessOperator, Float8LessOperator};
 	Oid			collations[] = {InvalidOid, InvalidOid};
 	bool		nulls_first[] = {false, false};
-	TupleDesc	desc = CreateTemplateTupleDesc(4);
+	TupleDesc	desc = CreateTemplateTupleDesc(5);
 
 	TupleDescInitEntry(desc, 1, "late", INT4OID, -1, 0);
 	TupleDescInitEntry(desc, 2, "distance", FLOAT8OID, -1, 0);
 	TupleDescInitEntry(desc, 3, "tid", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, 4, "exact", BOOLOID, -1, 0);
+	TupleDescInitEntry(desc, 5, "stored", INT8OID, -1, 0);
 	AnnTupleDescFinalize(desc);
 
 	scan->rest = tuplesort_begin_heap(desc, 2, attributes, operators, collations, nulls_first,
@@ -292,9 +287,59 @@ check_tid(AnnScan *scan, Relation heap, const ItemPointerData *tid)
 				 errhint("Please REINDEX it.")));
 }
 
+/* Computes the true distance of a hit whose value is in the store. */
+static bool
+read_distance(AnnScan *scan, AnnHit *hit)
+{
+	MemoryContext oldcontext;
+	void	   *value = NULL;
+
+	if (!ItemPointerIsValid(&hit->stored))
+		return false;
+
+	MemoryContextReset(scan->value_context);
+	oldcontext = MemoryContextSwitchTo(scan->value_context);
+	value = AnnStoreRead(&scan->store, &hit->stored, &hit->tid);
+	MemoryContextSwitchTo(oldcontext);
+	if (value == NULL)
+		return false;
+	hit->distance = AnnQueryFullDistance(&scan->query, value);
+	return true;
+}
+
 /*
- * Takes the nearest hit, if its distance is known; if not, reads it from the
- * table, and puts it back unless our snapshot sees none of its rows.
+ * The same from the table.  False if our snapshot sees none of the rows; those it
+ * does not see are dropped until it sees one.
+ */
+static bool
+fetch_distance(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
+{
+	MemoryContext oldcontext;
+	Datum		value;
+
+	if (scan->fetch == NULL)
+		scan->fetch = AnnFetchBegin(desc->heapRelation, desc->indexRelation);
+
+	for (;;)
+	{
+		check_tid(scan, desc->heapRelation, &hit->tid);
+		if (AnnFetchValue(scan->fetch, &hit->tid, desc->xs_snapshot, &value))
+			break;
+		CHECK_FOR_INTERRUPTS();
+		if (hit->nmore == 0)
+			return false;
+		hit->tid = hit->more[--hit->nmore];
+	}
+
+	oldcontext = MemoryContextSwitchTo(AnnFetchContext(scan->fetch));
+	hit->distance = AnnQueryExact(&scan->query, value);
+	MemoryContextSwitchTo(oldcontext);
+	return true;
+}
+
+/*
+ * Takes the nearest hit, if its distance is known; if not, finds it out, and puts
+ * the hit back unless our snapshot is known to see none of its rows.
  */
 static bool
 take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
@@ -306,19 +351,8 @@ take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 	if (hit->nmore == 0 && AnnReturned_lookup(scan->returned, tid_to_number(&hit->tid)) != NULL)
 		return false;
 
-	if (scan->fetch == NULL)
-		scan->fetch = AnnFetchBegin(desc->heapRelation, desc->indexRelation);
-
-	for (;;)
-	{
-		check_tid(scan, desc->heapRelation, &hit->tid);
-		if (fetch_distance(scan, desc, &hit->tid, &hit->distance))
-			break;
-		CHECK_FOR_INTERRUPTS();
-		if (hit->nmore == 0)
-			return false;
-		hit->tid = hit->more[--hit->nmore];
-	}
+	if (!read_distance(scan, hit) && !fetch_distance(scan, desc, hit))
+		return false;
 
 	if (isnan(hit->distance))
 		hit->distance = INFINITY;
@@ -366,6 +400,7 @@ read_rest(AnnScan *scan)
 
 	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 3, &isnull)), &hit.tid);
 	hit.exact = DatumGetBool(slot_getattr(slot, 4, &isnull));
+	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 5, &isnull)), &hit.stored);
 	ann_hit_heap_push(&scan->hits, &hit);
 	ExecClearTuple(slot);
 	return true;

@@ -10,8 +10,9 @@
  * filled whenever there are rows enough.
  *
  * A method may know distances only approximately.  Then the shell reads the
- * rows in question from the table and computes the true ones, as few as the
- * method's bounds allow: what reaches the executor is ordered by true distance.
+ * values of the rows in question, from the index's store or else from the table,
+ * and computes the true ones, as few as the method's bounds allow: what reaches
+ * the executor is ordered by true distance.
  */
 #ifndef ANN_SCAN_H
 #define ANN_SCAN_H
@@ -20,6 +21,7 @@
 #include "access/relscan.h"
 #include "utils/tuplesort.h"
 
+#include "am/am_store.h"
 #include "space/space.h"
 
 /*
@@ -30,9 +32,10 @@ typedef struct AnnHit
 {
 	/* The distance; of one that is not known, almost certainly less. */
 	double		distance;
-	bool		exact;
-	ItemPointerData tid;		/* the first row's */
-	uint32		nmore;
+	ItemPointerData tid;		/* the first row's, who owns the value if it is stored */
+	ItemPointerData stored;		/* where that is; or invalid */
+	uint32		exact:1;
+	uint32		nmore:31;
 	ItemPointerData *more;		/* the others' */
 } AnnHit;
 
@@ -75,7 +78,9 @@ typedef struct AnnScan
 	AnnHit		current;		/* being handed out */
 	uint32		next_more;		/* of current */
 	struct AnnReturned_hash *returned;	/* rows handed out */
+	AnnStore	store;			/* of values, if the method has any */
 	struct AnnFetch *fetch;		/* reads rows of the table; NULL until needed */
+	MemoryContext value_context;	/* a value that was read */
 	Tuplesortstate *rest;		/* rows never found by the method */
 	TupleTableSlot *rest_in;
 	TupleTableSlot *rest_out;
@@ -121,10 +126,11 @@ typedef struct AnnScanMethods
 /*
  * For methods: rows found, tids[n], which have one value.  error: the true
  * distance is almost certainly not less than distance - error; 0 if it is the
- * true one.
+ * true one.  stored: where the value is in the index's store, as the first
+ * row's; NULL if it is in the table only.
  */
 extern void AnnScanAdd(AnnScan *scan, double distance, double error,
-					   const ItemPointerData *tids, uint32 n);
+					   const ItemPointerData *tids, uint32 n, const ItemPointerData *stored);
 
 /* For handlers: the scan callbacks of PostgreSQL, the same for all methods. */
 extern IndexScanDesc AnnBeginScan(Relation index, int nkeys, int norderbys);

@@ -116,7 +116,7 @@ add_all_tids(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
 	if (ItemPointerIsValid(&tid))
 		HnswAppendTid(&tids, &tid);
 	if (tids.count > 0)
-		AnnScanAdd(scan, candidate->distance, candidate->error, tids.tids, tids.count);
+		AnnScanAdd(scan, candidate->distance, candidate->error, tids.tids, tids.count, NULL);
 	pfree(tids.tids);
 }
 
@@ -126,7 +126,7 @@ add_candidate(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
 	if (candidate->flags & HNSW_CANDIDATE_MORE)
 		add_all_tids(scan, index, candidate);
 	else if (ItemPointerIsValid(&candidate->tid))
-		AnnScanAdd(scan, candidate->distance, candidate->error, &candidate->tid, 1);
+		AnnScanAdd(scan, candidate->distance, candidate->error, &candidate->tid, 1, NULL);
 }
 
 static bool

@@ -27,11 +27,19 @@ typedef enum Quantizer
 	QUANTIZER_RABITQ
 } Quantizer;
 
+typedef enum Rerank
+{
+	RERANK_AUTO,
+	RERANK_HEAP,
+	RERANK_INDEX
+} Rerank;
+
 typedef struct IvfOptions
 {
 	int32		vl_len_;		/* varlena header (do not touch directly!) */
 	int			lists;			/* 0: as many as seem right */
 	Quantizer	quantizer;
+	Rerank		rerank;
 } IvfOptions;
 
 /* Codes of more dimensions than this have one bit for each, others two. */
@@ -52,6 +60,12 @@ static relopt_enum_elt_def quantizers[] = {
 	{NULL}
 };
 
+static relopt_enum_elt_def reranks[] = {
+	{"heap", RERANK_HEAP},
+	{"index", RERANK_INDEX},
+	{NULL}
+};
+
 /* A value that is hardly longer than its code is kept whole, and is exact. */
 static Quantizer
 choose_quantizer(const AnnSpace *space, int bits)
@@ -64,7 +78,7 @@ choose_quantizer(const AnnSpace *space, int bits)
 }
 
 int
-IvfGetOptions(Relation rel, AnnSpace *space)
+IvfGetOptions(Relation rel, AnnSpace *space, bool *stored)
 {
 	IvfOptions *options = (IvfOptions *) rel->rd_options;
 	Quantizer	quantizer = options ? options->quantizer : QUANTIZER_AUTO;
@@ -77,6 +91,7 @@ IvfGetOptions(Relation rel, AnnSpace *space)
 	if (quantizer == QUANTIZER_AUTO)
 		quantizer = choose_quantizer(space, bits);
 	AnnSpaceSetBits(space, rel, quantizer == QUANTIZER_NONE ? 0 : bits, 0);
+	*stored = space->bits > 0 && options && options->rerank == RERANK_INDEX;
 	return options ? options->lists : 0;
 }
 
@@ -86,6 +101,7 @@ ivfflatoptions(Datum reloptions, bool validate)
 	static const relopt_parse_elt elements[] = {
 		{"lists", RELOPT_TYPE_INT, offsetof(IvfOptions, lists)},
 		{"quantizer", RELOPT_TYPE_ENUM, offsetof(IvfOptions, quantizer)},
+		{"rerank", RELOPT_TYPE_ENUM, offsetof(IvfOptions, rerank)},
 	};
 
 	return build_reloptions(reloptions, validate, ivfflat_relopt_kind, sizeof(IvfOptions),
@@ -110,7 +126,7 @@ ivfflatbuildphasename(int64 phase)
 	}
 }
 
-/* A search looks at all centres, and at the rows of so many lists. */
+/* A search looks at groups, at centres, and at the rows of so many lists. */
 static void
 ivfflatcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 					Cost *startup, Cost *total, Selectivity *selectivity,
@@ -128,7 +144,8 @@ ivfflatcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	index_close(rel, NoLock);
 
 	lists = Max(meta.lists, 1);
-	cost.first = lists + tuples * Min(ivfflat_probes / lists, 1);
+	cost.first = IvfCentresSeen(lists, ivfflat_probes) + lists / index.centres_per_page +
+		tuples * Min(ivfflat_probes / lists, 1);
 	cost.further = 1;
 	AnnCostEstimate(root, path, loop_count, &cost, startup, total, selectivity, correlation, pages);
 }
@@ -170,6 +187,9 @@ IvfInit(void)
 	add_enum_reloption(ivfflat_relopt_kind, "quantizer", "How lists hold vectors",
 					   quantizers, QUANTIZER_AUTO,
 					   "Valid values are \"rabitq\" and \"none\".", AccessExclusiveLock);
+	add_enum_reloption(ivfflat_relopt_kind, "rerank", "Where the values are that a search compares in the end",
+					   reranks, RERANK_AUTO,
+					   "Valid values are \"heap\" and \"index\".", AccessExclusiveLock);
 
 	DefineCustomIntVariable("ivfflat.probes",
 							"Number of lists a search looks into.",

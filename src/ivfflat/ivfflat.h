@@ -25,10 +25,13 @@ typedef struct IvfIndex
 	/* From the metapage, where they were frozen when the index was built. */
 	int			bits;
 	int			centre_bits;
+	bool		stored;
 
 	/* What follows from these. */
 	Size		centre_size;
 	Size		row_size;
+	Size		value_offset;	/* of what a row has of its value */
+	Size		value_size;
 	int			centres_per_page;
 	int			rows_per_page;
 
@@ -40,6 +43,8 @@ typedef struct IvfIndex
 
 	/* Nothing is logged while the index is built. */
 	bool		building;
+
+	AnnStore	store;
 
 	/* For decoding: two rotated vectors. */
 	float	   *scratch;
@@ -80,15 +85,21 @@ typedef enum IvfPurpose
 
 /*
  * The lists of an index, nearest first, each once; those that have come in place
- * of others meanwhile are among them.
+ * of others meanwhile are among them.  Groups of centres are read as they are
+ * needed, so the nearest are the nearest among those seen.
  */
 typedef struct IvfQueue
 {
 	IvfIndex   *index;
 	const IvfPoint *point;		/* NULL: in any order */
+	IvfPurpose	purpose;
+	uint32		wanted;			/* lists that are going to be asked for */
+	ivf_list_heap groups;		/* not read yet */
 	ivf_list_heap lists;		/* not visited yet */
 	AnnVisited	visited;		/* numbers of those that were */
-	uint32		changes;		/* when the centres were read */
+	uint32		seen;			/* centres of groups that were read */
+	uint32		nlists;			/* there were when the groups were read, */
+	uint32		changes;		/* and how many changes */
 } IvfQueue;
 
 /* What ivfflat.iterative_scan says. */
@@ -121,10 +132,10 @@ IvfSpherical(const IvfIndex *index)
 extern void IvfInit(void);
 
 /*
- * The number of lists that CREATE INDEX asked for, or 0; and the number of bits,
- * for which the space is made ready.
+ * The number of lists that CREATE INDEX asked for, or 0.  Makes the space ready for
+ * the bits of rows, and says whether their values are to be stored.
  */
-extern int	IvfGetOptions(Relation rel, AnnSpace *space);
+extern int	IvfGetOptions(Relation rel, AnnSpace *space, bool *stored);
 
 /* ivfflat_page.c */
 
@@ -132,10 +143,7 @@ extern int	IvfGetOptions(Relation rel, AnnSpace *space);
 extern void IvfOpen(IvfIndex *index, Relation rel);
 
 /* The same of an index that is about to be built; what is cached is forgotten. */
-extern void IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space);
-
-/* Writes metapage and centres of a new index.  Lists are numbered from 0. */
-extern void IvfCreate(const IvfIndex *index, ForkNumber fork, const char *centres, int n);
+extern void IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space, bool stored);
 
 /* Reads the metapage. */
 extern void IvfReadMeta(const IvfIndex *index, IvfMetaPageData *meta);
@@ -148,22 +156,27 @@ extern void IvfUnlockChanges(const IvfIndex *index, LOCKMODE mode);
 /* A centre of a locked page; NULL if there is none, an error if it is cut off. */
 extern IvfCentre IvfGetCentre(const IvfIndex *index, Buffer buf, OffsetNumber offset);
 
+/*
+ * Reads and locks a page; false, and no lock, if it is not of the kind, because
+ * it was freed and is perhaps another's by now.  Damage is an error.
+ */
+extern bool IvfReadPage(IvfIndex *index, BlockNumber blkno, uint16 kind, int lockmode, Buffer *buf);
+
+/*
+ * Reads and locks the centre of a list; NULL, and no lock, if that is gone or has
+ * moved.
+ */
+extern IvfCentre IvfLockCentre(IvfIndex *index, const IvfList *list, int lockmode, Buffer *buf);
+
+/* Copies it; false if it is gone or has moved. */
+extern bool IvfCopyCentre(IvfIndex *index, const IvfList *list, IvfCentre copy);
+
 /* All centres of a locked page, and their offset numbers; returns how many. */
 extern int	IvfGetCentres(const IvfIndex *index, Buffer buf, const IvfCentreData **centres,
 						  OffsetNumber *offsets);
 
 /* A segment of a locked page, like a centre; and how many rows it has room for. */
 extern IvfSegment IvfGetSegment(const IvfIndex *index, Buffer buf, OffsetNumber offset, int *capacity);
-
-/* An item, that was looked at before, of the page of an Edit. */
-extern void *IvfEditItem(AnnEdit *edit, Buffer buf, OffsetNumber offset);
-
-/* Adds an item to the page of an Edit, which may never have been written. */
-extern OffsetNumber IvfAddItem(const IvfIndex *index, AnnEdit *edit, Buffer buf, uint16 kind,
-							   void *item, Size size);
-
-/* Removes an item from the page of an Edit; others keep their places. */
-extern void IvfDeleteItem(AnnEdit *edit, Buffer buf, OffsetNumber offset);
 
 /*
  * Reads and locks the page of a segment; false, and no lock, if it is not one of
@@ -236,12 +249,10 @@ extern IvfTerms IvfScoreTerms(const IvfIndex *index, IvfPurpose purpose, const I
 extern void IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
 					   const IvfCentreData *const *centres, int n, IvfList *lists);
 
-/*
- * Finds the list a point belongs to, and copies its centre.
- */
+/* Finds the list a point belongs to, and copies its centre. */
 extern void IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre);
 
-/* What a page of centres has, for as long as it is locked. */
+/* What a page of centres, or groups, has, for as long as it is locked. */
 typedef struct IvfCentrePage
 {
 	BlockNumber blkno;
@@ -251,55 +262,99 @@ typedef struct IvfCentrePage
 	OffsetNumber offsets[MaxOffsetNumber + 1];
 } IvfCentrePage;
 
-/* Reads and locks a page of centres. */
-extern void IvfReadCentres(IvfIndex *index, BlockNumber blkno, IvfCentrePage *page);
+/*
+ * Reads and locks a page of centres or of groups; false, and no lock, if it was
+ * freed and is perhaps something else by now.
+ */
+extern bool IvfReadCentres(IvfIndex *index, BlockNumber blkno, uint16 kind, IvfCentrePage *page);
 
-/* The one after it; lets go of it.  *pages counts them. */
-extern BlockNumber IvfNextCentres(IvfIndex *index, const IvfCentrePage *page, BlockNumber *pages);
+/* How many centres a search sees that wants so many of the lists there are. */
+extern uint32 IvfCentresSeen(uint32 lists, double wanted);
 
-/* Begins to visit lists. */
-extern void IvfQueueInit(IvfQueue *queue, IvfIndex *index, const IvfPoint *point);
+/* Begins to visit lists, of which so many are wanted soon. */
+extern void IvfQueueInit(IvfQueue *queue, IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
+						 uint32 wanted);
 
 /* The next list; false if there is none that has not been visited. */
 extern bool IvfQueueNext(IvfQueue *queue, IvfList *list);
 
-/* Reads the centres again, for a list turned out to have been replaced. */
+/* Reads the groups again, for a list turned out to have been replaced. */
 extern void IvfQueueRefresh(IvfQueue *queue);
+
+/* ivfflat_group.c */
+
+/* Puts vectors in the order in which they make good pages of centres. */
+extern void IvfArrange(const IvfIndex *index, float *x, int n);
+
+/*
+ * Writes metapage, centres and groups of a new index.  Lists are numbered from 0.
+ */
+extern void IvfCreate(const IvfIndex *index, ForkNumber fork, const char *centres, int n);
+
+/* Adds all groups, as lists of which score and blkno, the page, are set. */
+extern void IvfReadGroups(IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
+						  ivf_list_heap *groups);
+
+/*
+ * Makes room for another centre beside that of a list, and returns the block where
+ * it is.  That may move the list's own.  The change lock is held.
+ */
+extern BlockNumber IvfMakeRoom(IvfIndex *index, IvfList *list);
+
+/*
+ * Centres of a page have changed: makes its group what it should be.  A page
+ * without centres is freed.  The change lock is held.
+ */
+extern void IvfUpdateGroup(IvfIndex *index, BlockNumber blkno);
 
 /* ivfflat_cache.c */
 
-/* What is remembered of an index: the metapage as it was read, and a target. */
-extern bool IvfRecall(Relation rel, IvfMetaPageData *meta, BlockNumber *target);
+/* Pages that had room: of lists, and of the store. */
+typedef struct IvfTargets
+{
+	BlockNumber lists;
+	BlockNumber values;
+} IvfTargets;
+
+/* What is remembered of an index: the metapage as it was read, and targets. */
+extern bool IvfRecall(Relation rel, IvfMetaPageData *meta, IvfTargets *targets);
 extern void IvfRemember(Relation rel, const IvfMetaPageData *meta);
-extern void IvfRememberTarget(const IvfIndex *index);
+extern void IvfRememberTargets(const IvfIndex *index);
 extern void IvfForget(Relation rel);
 
-/* A centre that is remembered, and where it is. */
-typedef struct IvfCachedCentre
-{
-	uint32		list;
-	BlockNumber blkno;
-	OffsetNumber offset;
-	IvfTerms	terms;			/* for IVF_ASSIGN, of a dot product of levels */
-} IvfCachedCentre;
-
 /*
- * Finds the list a point belongs to among the centres remembered, which are read
- * again if lists have been replaced since; false if they take more than work_mem.
+ * Finds the list a point belongs to, and where its centre is, among the centres
+ * remembered, which are read again if lists have been replaced since; false if
+ * they take more than work_mem.
  */
 extern bool IvfFindCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
-						  IvfCachedCentre *found);
+						  IvfList *list);
 
 /* ivfflat_row.c */
 
 /*
- * Makes a row of a list: of a point, and where rows are whole, of its value.
+ * What a row is to have of a value: all of it, or, when it has been put there, its
+ * place in the store; *place is room for that.
  */
+extern const void *IvfKeepValue(IvfIndex *index, const AnnQuery *value, const ItemPointerData *tid,
+								ItemPointerData *place);
+
+/* What it has of it. */
+static inline void *
+IvfRowValue(const IvfIndex *index, IvfRow row)
+{
+	return (char *) row + index->value_offset;
+}
+
+/* Makes a row of a list: of a point, and of what it is to have of its value. */
 extern void IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint *point,
 						 const void *value, const ItemPointerData *tid, IvfRow row);
 
 /* The rotated vector that a row stands for, more or less. */
 extern void IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, float *x);
+
+/* The rotated vector of a row's value, if it is in the store. */
+extern bool IvfReadStored(IvfIndex *index, IvfRow row, float *x);
 
 /* Is this, as found on disk, a row? */
 extern bool IvfRowValid(const IvfIndex *index, IvfRow row);

@@ -181,6 +181,7 @@ train(IvfIndex *index, Relation heap, IndexInfo *info, int lists, int *found)
 	pfree(scratch);
 	pfree(sample.rows);
 
+	IvfArrange(index, means, *found);
 	centres = palloc_extended(index->centre_size * *found, MCXT_ALLOC_HUGE);
 	for (int i = 0; i < *found; i++)
 		IvfMakeCentre(index, i, means + (Size) i * dim, (IvfCentre) (centres + index->centre_size * i));
@@ -243,18 +244,18 @@ static void
 link_lists(IvfIndex *index, IvfMemory *memory)
 {
 	const Written *written = get_written(memory);
-	Buffer		meta_buf = AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
+	Buffer		meta_buf;
 	IvfMetaPageData *meta;
 	uint64		rows = 0;
-	BlockNumber blkno;
+	ivf_list_heap groups;
 	AnnEdit		meta_edit;
 
-	AnnEditBegin(&meta_edit, index->rel, true);
-	meta = AnnMetaContents(AnnEditPage(&meta_edit, meta_buf));
-	blkno = meta->first_centres;
-	while (blkno != InvalidBlockNumber)
+	ivf_list_heap_init(&groups, 64);
+	IvfReadGroups(index, NULL, IVF_ASSIGN, &groups);
+	while (groups.count > 0)
 	{
-		Buffer		buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_EXCLUSIVE);
+		Buffer		buf = AnnReadBuffer(index->rel, ivf_list_heap_pop(&groups).blkno, IVF_PAGE_CENTRES, NULL,
+										BUFFER_LOCK_EXCLUSIVE);
 		Page		page;
 		AnnEdit		edit;
 
@@ -262,16 +263,19 @@ link_lists(IvfIndex *index, IvfMemory *memory)
 		page = AnnEditPage(&edit, buf);
 		for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
 		{
-			IvfCentre	centre = IvfEditItem(&edit, buf, offset);
+			IvfCentre	centre = AnnEditItem(&edit, buf, offset);
 			const Written *list = &written[centre->list];
 
 			centre->first = list->first;
 			centre->rows = list->rows - list->last;
 			rows += list->rows;
 		}
-		blkno = AnnPageGetOpaque(page)->next;
 		AnnEditCommit(&edit);
 	}
+
+	meta_buf = AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
+	AnnEditBegin(&meta_edit, index->rel, true);
+	meta = AnnMetaContents(AnnEditPage(&meta_edit, meta_buf));
 	meta->rows_per_list = rows / memory->lists;
 	AnnEditCommit(&meta_edit);
 }
@@ -324,7 +328,7 @@ ivf_build_begin(AnnBuild *build)
 	IvfMemory  *memory = build->area;
 
 	IvfOpen(&state->index, build->index);
-	state->index.building = true;
+	state->index.building = state->index.store.building = true;
 	state->centres = palloc(sizeof(void *) * memory->lists);
 	state->levels = palloc(sizeof(uint8 *) * memory->lists);
 	state->terms = palloc(sizeof(IvfTerms) * memory->lists);
@@ -378,6 +382,8 @@ ivf_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 	IvfMemory  *memory = build->area;
 	AnnQuery	query;
 	IvfPoint	point;
+	ItemPointerData place;
+	const void *kept;
 	uint32		list;
 	Entry	   *entry;
 
@@ -385,6 +391,7 @@ ivf_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 		return false;
 	IvfPointOfValue(&state->index, &query, &point);
 	list = find_list(state, memory->lists, &point);
+	kept = IvfKeepValue(&state->index, &query, tid, &place);
 
 	LWLockAcquire(&memory->lock, LW_SHARED);
 	while ((entry = add_entry(memory)) == NULL)
@@ -397,7 +404,7 @@ ivf_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 		LWLockAcquire(&memory->lock, LW_SHARED);
 	}
 	entry->list = list;
-	IvfEncodeRow(&state->index, state->centres[list], &point, query.value, tid, &entry->row);
+	IvfEncodeRow(&state->index, state->centres[list], &point, kept, tid, &entry->row);
 	LWLockRelease(&memory->lock);
 	return true;
 }
@@ -452,14 +459,15 @@ ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 	double		tuples = AnnBuildEstimateTuples(heap);
 	IvfIndex	index;
 	AnnSpace	space;
+	bool		stored;
 	int			wanted;
 	int			lists;
 	IndexBuildResult *result;
 
 	AnnSpaceCreate(&space, rel);
-	wanted = IvfGetOptions(rel, &space);
+	wanted = IvfGetOptions(rel, &space, &stored);
 	lists = wanted > 0 ? wanted : choose_lists(tuples);
-	IvfPrepare(&index, rel, &space);
+	IvfPrepare(&index, rel, &space, stored);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_KMEANS);
 	build.centres = train(&index, heap, info, lists, &build.lists);
@@ -482,11 +490,12 @@ ivfflatbuildempty(Relation rel)
 {
 	IvfIndex	index;
 	AnnSpace	space;
+	bool		stored;
 	char	   *centre;
 
 	AnnSpaceCreate(&space, rel);
-	IvfGetOptions(rel, &space);
-	IvfPrepare(&index, rel, &space);
+	IvfGetOptions(rel, &space, &stored);
+	IvfPrepare(&index, rel, &space, stored);
 	centre = palloc(index.centre_size);
 	memset(index.scratch, 0, sizeof(float) * space.rotated_dim);
 	IvfMakeCentre(&index, 0, index.scratch, (IvfCentre) centre);

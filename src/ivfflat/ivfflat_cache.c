@@ -15,26 +15,35 @@
 
 #include "ivfflat/ivfflat.h"
 
+/* A centre that is remembered, and where it is. */
+typedef struct CachedCentre
+{
+	uint32		list;
+	BlockNumber blkno;
+	OffsetNumber offset;
+	IvfTerms	terms;			/* for IVF_ASSIGN, of a dot product of levels */
+} CachedCentre;
+
 typedef struct IvfCache
 {
 	IvfMetaPageData meta;
-	BlockNumber target;
+	IvfTargets	targets;
 
 	/* Centres as of so many changes, and behind them their levels. */
 	uint32		changes;
 	int			count;			/* 0: there are none */
-	IvfCachedCentre centres[FLEXIBLE_ARRAY_MEMBER];
+	CachedCentre centres[FLEXIBLE_ARRAY_MEMBER];
 } IvfCache;
 
 bool
-IvfRecall(Relation rel, IvfMetaPageData *meta, BlockNumber *target)
+IvfRecall(Relation rel, IvfMetaPageData *meta, IvfTargets *targets)
 {
 	IvfCache   *cache = rel->rd_amcache;
 
 	if (cache == NULL)
 		return false;
 	*meta = cache->meta;
-	*target = cache->target;
+	*targets = cache->targets;
 	return true;
 }
 
@@ -44,17 +53,19 @@ IvfRemember(Relation rel, const IvfMetaPageData *meta)
 	IvfCache   *cache = MemoryContextAllocZero(rel->rd_indexcxt, sizeof(IvfCache));
 
 	cache->meta = *meta;
-	cache->target = InvalidBlockNumber;
+	cache->targets.lists = cache->targets.values = InvalidBlockNumber;
 	rel->rd_amcache = cache;
 }
 
 void
-IvfRememberTarget(const IvfIndex *index)
+IvfRememberTargets(const IvfIndex *index)
 {
 	IvfCache   *cache = index->rel->rd_amcache;
 
-	if (cache != NULL)
-		cache->target = index->target;
+	if (cache == NULL)
+		return;
+	cache->targets.lists = index->target;
+	cache->targets.values = index->store.target;
 }
 
 void
@@ -81,7 +92,7 @@ get_levels(IvfCache *cache, int count)
 static Size
 cache_size(const IvfIndex *index, uint32 count)
 {
-	return offsetof(IvfCache, centres) + (Size) count * (sizeof(IvfCachedCentre) + levels_size(index));
+	return offsetof(IvfCache, centres) + (Size) count * (sizeof(CachedCentre) + levels_size(index));
 }
 
 /* Copies a centre to a place of the cache, which has room for so many. */
@@ -89,7 +100,7 @@ static void
 add_centre(const IvfIndex *index, IvfCache *cache, int room, const IvfCentrePage *page, int i)
 {
 	const IvfCentreData *centre = page->centres[i];
-	IvfCachedCentre *copy = &cache->centres[cache->count];
+	CachedCentre *copy = &cache->centres[cache->count];
 
 	copy->list = centre->list;
 	copy->blkno = page->blkno;
@@ -109,28 +120,30 @@ read_centres(IvfIndex *index, const IvfMetaPageData *meta)
 {
 	Relation	rel = index->rel;
 	IvfCache   *cache = MemoryContextAlloc(rel->rd_indexcxt, cache_size(index, meta->lists));
-	BlockNumber pages = 0;
+	ivf_list_heap groups;
 	IvfCentrePage page;
 
 	cache->meta = *meta;
-	cache->target = index->target;
+	cache->targets.lists = index->target;
+	cache->targets.values = index->store.target;
 	cache->changes = meta->changes;
 	cache->count = 0;
 	IvfForget(rel);
 	rel->rd_amcache = cache;
 
-	for (BlockNumber blkno = meta->first_centres; blkno != InvalidBlockNumber;
-		 blkno = IvfNextCentres(index, &page, &pages))
+	ivf_list_heap_init(&groups, 64);
+	IvfReadGroups(index, NULL, IVF_ASSIGN, &groups);
+	while (groups.count > 0 && IvfReadCentres(index, ivf_list_heap_pop(&groups).blkno, IVF_PAGE_CENTRES, &page))
 	{
-		IvfReadCentres(index, blkno, &page);
 		for (int i = 0; i < page.count && cache->count < meta->lists; i++)
 			add_centre(index, cache, meta->lists, &page, i);
+		UnlockReleaseBuffer(page.buf);
 	}
 }
 
 bool
 IvfFindCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
-			  IvfCachedCentre *found)
+			  IvfList *list)
 {
 	IvfCache   *cache = index->rel->rd_amcache;
 	float		best_score = INFINITY;
@@ -167,6 +180,8 @@ IvfFindCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *met
 			}
 		}
 	}
-	*found = cache->centres[best];
+	list->number = cache->centres[best].list;
+	list->blkno = cache->centres[best].blkno;
+	list->offset = cache->centres[best].offset;
 	return true;
 }

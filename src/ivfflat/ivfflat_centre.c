@@ -120,205 +120,154 @@ IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
 	}
 }
 
-void
-IvfReadCentres(IvfIndex *index, BlockNumber blkno, IvfCentrePage *page)
+bool
+IvfReadCentres(IvfIndex *index, BlockNumber blkno, uint16 kind, IvfCentrePage *page)
 {
-	if (blkno >= index->nblocks)
-		index->nblocks = RelationGetNumberOfBlocks(index->rel);
-	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
-		AnnCorrupted(index->rel, blkno, "A link leads to a block that has no centres");
-
 	page->blkno = blkno;
-	page->buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
-	if (AnnPageIsUnused(BufferGetPage(page->buf)))
-		AnnCorrupted(index->rel, blkno, "A page of centres is empty");
+	if (!IvfReadPage(index, blkno, kind, BUFFER_LOCK_SHARE, &page->buf))
+		return false;
 	page->count = IvfGetCentres(index, page->buf, page->centres, page->offsets);
+	return true;
 }
 
-/* What a centre of a page says of its list. */
+/* What a centre says of its list. */
 static void
-describe_list(const IvfCentrePage *page, int i, IvfList *list)
+describe_list(const IvfCentreData *centre, IvfList *list)
 {
-	const IvfCentreData *centre = page->centres[i];
-
 	list->number = centre->list;
 	list->rows = centre->rows;
 	list->limit = centre->limit;
 	list->first = centre->first;
-	list->blkno = page->blkno;
-	list->offset = page->offsets[i];
 }
 
-BlockNumber
-IvfNextCentres(IvfIndex *index, const IvfCentrePage *page, BlockNumber *pages)
-{
-	BlockNumber next = AnnPageGetOpaque(BufferGetPage(page->buf))->next;
-
-	if (++*pages > index->nblocks)
-		index->nblocks = RelationGetNumberOfBlocks(index->rel);
-	if (*pages > index->nblocks)
-		AnnCorrupted(index->rel, page->blkno, "Pages of centres are in a circle");
-	UnlockReleaseBuffer(page->buf);
-	CHECK_FOR_INTERRUPTS();
-	return next;
-}
-
-/* The centre of a page that a point belongs to; less is better. */
-static int
-find_best(const IvfIndex *index, const IvfPoint *point, const IvfCentrePage *page, double *best_score)
-{
-	int			best = -1;
-
-	for (int first = 0; first < page->count; first += ANN_BATCH)
-	{
-		int			count = Min(page->count - first, ANN_BATCH);
-		const uint8 *levels[ANN_BATCH];
-		float		dots[ANN_BATCH];
-
-		for (int i = 0; i < count; i++)
-			levels[i] = page->centres[first + i]->levels;
-		AnnRabitqDots(point->prepared, levels, count, dots);
-
-		for (int i = 0; i < count; i++)
-		{
-			const IvfCentreData *centre = page->centres[first + i];
-			IvfTerms	terms = IvfScoreTerms(index, IVF_ASSIGN, centre);
-			double		score = terms.offset + terms.factor * (double) centre->scale * dots[i];
-
-			if (score < *best_score || (best < 0 && *best_score == INFINITY))
-			{
-				*best_score = score;
-				best = first + i;
-			}
-		}
-	}
-	return best;
-}
-
-/* Finds the list a point belongs to by reading all centres. */
+/* Finds the list by the groups, because the centres are too many to remember. */
 static void
-find_on_pages(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
-			  IvfList *list, IvfCentre centre)
+find_in_groups(IvfIndex *index, const IvfPoint *point, IvfList *list)
 {
-	IvfCentrePage page;
-	BlockNumber pages = 0;
-	double		score = INFINITY;
-	bool		found = false;
+	IvfQueue	queue;
 
-	for (BlockNumber blkno = meta->first_centres; blkno != InvalidBlockNumber;
-		 blkno = IvfNextCentres(index, &page, &pages))
-	{
-		int			best;
-
-		IvfReadCentres(index, blkno, &page);
-		best = find_best(index, point, &page, &score);
-		if (best < 0)
-			continue;
-		found = true;
-		describe_list(&page, best, list);
-		memcpy(centre, page.centres[best], index->centre_size);
-	}
-
-	if (!found)
-		AnnCorrupted(index->rel, meta->first_centres, "There are no lists");
-}
-
-/* Reads one centre; false if it is not that of the list any more. */
-static bool
-read_centre(IvfIndex *index, const IvfCachedCentre *cached, IvfList *list, IvfCentre centre)
-{
-	Buffer		buf = AnnReadBuffer(index->rel, cached->blkno, IVF_PAGE_CENTRES, NULL,
-									BUFFER_LOCK_SHARE);
-	IvfCentre	item = IvfGetCentre(index, buf, cached->offset);
-	bool		found = item != NULL && item->list == cached->list;
-
-	if (found)
-	{
-		memcpy(centre, item, index->centre_size);
-		list->number = centre->list;
-		list->rows = centre->rows;
-		list->limit = centre->limit;
-		list->first = centre->first;
-		list->blkno = cached->blkno;
-		list->offset = cached->offset;
-	}
-	UnlockReleaseBuffer(buf);
-	return found;
+	IvfQueueInit(&queue, index, point, IVF_ASSIGN, 1);
+	if (!IvfQueueNext(&queue, list))
+		AnnCorrupted(index->rel, ANN_METAPAGE_BLKNO, "There are no lists");
 }
 
 void
 IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre)
 {
 	IvfMetaPageData meta;
-	IvfCachedCentre cached;
 
 	/* A centre that has gone since the metapage was read is seen the next time. */
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
 		IvfReadMeta(index, &meta);
-		if (!IvfFindCached(index, point, &meta, &cached))
-		{
-			find_on_pages(index, point, &meta, list, centre);
-			return;
-		}
-	} while (!read_centre(index, &cached, list, centre));
+		if (!IvfFindCached(index, point, &meta, list))
+			find_in_groups(index, point, list);
+	} while (!IvfCopyCentre(index, list, centre));
+	describe_list(centre, list);
 }
 
 /*
  * Queues
  */
 
+/*
+ * How many centres are seen before one is taken for the nearest: so many for each
+ * list that is wanted, and so many for the root of the number of lists.  With
+ * that the nearest are hardly ever in another group.
+ */
+#define SEEN_PER_LIST 16
+#define SEEN_PER_ROOT 8
+
+uint32
+IvfCentresSeen(uint32 lists, double wanted)
+{
+	return (uint32) Min(SEEN_PER_LIST * wanted + SEEN_PER_ROOT * sqrt(lists), lists);
+}
+
 void
-IvfQueueInit(IvfQueue *queue, IvfIndex *index, const IvfPoint *point)
+IvfQueueInit(IvfQueue *queue, IvfIndex *index, const IvfPoint *point, IvfPurpose purpose, uint32 wanted)
 {
 	queue->index = index;
 	queue->point = point;
+	queue->purpose = purpose;
+	queue->wanted = wanted;
+	ivf_list_heap_init(&queue->groups, 64);
 	ivf_list_heap_init(&queue->lists, 256);
 	AnnVisitedInit(&queue->visited, 64);
 	IvfQueueRefresh(queue);
 }
 
-/* Lists that are replaced while we read may be missed, so that is done again. */
 void
 IvfQueueRefresh(IvfQueue *queue)
 {
-	IvfIndex   *index = queue->index;
-	IvfList    *lists = palloc0(sizeof(IvfList) * index->centres_per_page);
-	IvfCentrePage	page;
 	IvfMetaPageData meta;
 
-	IvfReadMeta(index, &meta);
-	do
-	{
-		BlockNumber pages = 0;
+	IvfReadMeta(queue->index, &meta);
+	queue->changes = meta.changes;
+	queue->nlists = meta.lists;
+	queue->seen = 0;
+	ivf_list_heap_reset(&queue->lists);
+	ivf_list_heap_reset(&queue->groups);
+	IvfReadGroups(queue->index, queue->point, queue->purpose, &queue->groups);
+}
 
-		queue->changes = meta.changes;
-		ivf_list_heap_reset(&queue->lists);
-		for (BlockNumber blkno = meta.first_centres; blkno != InvalidBlockNumber;
-			 blkno = IvfNextCentres(index, &page, &pages))
-		{
-			IvfReadCentres(index, blkno, &page);
-			if (queue->point != NULL)
-				IvfCompare(index, queue->point, IVF_SEARCH, page.centres, page.count, lists);
-			for (int i = 0; i < page.count; i++)
-			{
-				describe_list(&page, i, &lists[i]);
-				if (!AnnVisitedHas(&queue->visited, lists[i].number))
-					ivf_list_heap_push(&queue->lists, &lists[i]);
-			}
-		}
+/* Reads the nearest group; if that is gone, so it is with its lists. */
+static void
+read_group(IvfQueue *queue)
+{
+	IvfIndex   *index = queue->index;
+	IvfList    *lists = palloc0(sizeof(IvfList) * index->centres_per_page);
+	BlockNumber blkno = ivf_list_heap_pop(&queue->groups).blkno;
+	IvfCentrePage page;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!IvfReadCentres(index, blkno, IVF_PAGE_CENTRES, &page))
+	{
+		IvfMetaPageData meta;
+
 		IvfReadMeta(index, &meta);
-	} while (meta.changes != queue->changes);
+		if (meta.changes == queue->changes)
+			AnnCorrupted(index->rel, blkno, "A page of centres is missing");
+		return;
+	}
+
+	if (queue->point != NULL)
+		IvfCompare(index, queue->point, queue->purpose, page.centres, page.count, lists);
+	for (int i = 0; i < page.count; i++)
+	{
+		describe_list(page.centres[i], &lists[i]);
+		lists[i].blkno = blkno;
+		lists[i].offset = page.offsets[i];
+		if (!AnnVisitedHas(&queue->visited, lists[i].number))
+			ivf_list_heap_push(&queue->lists, &lists[i]);
+	}
+	queue->seen += page.count;
+	UnlockReleaseBuffer(page.buf);
 	pfree(lists);
 }
 
+/* Is the nearest list seen so far good enough? */
+static bool
+is_enough(const IvfQueue *queue)
+{
+	return queue->lists.count > 0 &&
+		(queue->point == NULL ||
+		 queue->seen >= IvfCentresSeen(queue->nlists, (double) queue->visited.count + queue->wanted));
+}
+
+/* Lists that were replaced since the groups were read may have been missed. */
 bool
 IvfQueueNext(IvfQueue *queue, IvfList *list)
 {
-	while (queue->lists.count == 0)
+	for (;;)
 	{
 		IvfMetaPageData meta;
+
+		while (queue->groups.count > 0 && !is_enough(queue))
+			read_group(queue);
+		if (queue->lists.count > 0)
+			break;
 
 		IvfReadMeta(queue->index, &meta);
 		if (meta.changes == queue->changes)

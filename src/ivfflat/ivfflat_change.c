@@ -84,30 +84,10 @@ gather(IvfChange *change, int old, ItemPointerData first)
 			continue;
 		}
 		AnnEditBegin(&edit, index->rel, false);
-		((IvfSegment) IvfEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at)))->flags |= IVF_CLOSED;
+		((IvfSegment) AnnEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at)))->flags |= IVF_CLOSED;
 		AnnEditCommit(&edit);
 	}
 	from->gathered = first;
-}
-
-/* The first segment of an old list; copies its centre.  False if it is gone. */
-static bool
-read_centre(IvfChange *change, int old, ItemPointerData *first)
-{
-	IvfIndex   *index = change->index;
-	IvfOldList *from = &change->from[old];
-	Buffer		buf = AnnReadBuffer(index->rel, from->list.blkno, IVF_PAGE_CENTRES, NULL,
-									BUFFER_LOCK_SHARE);
-	IvfCentre	centre = IvfGetCentre(index, buf, from->list.offset);
-	bool		found = centre != NULL && centre->list == from->list.number;
-
-	if (found)
-	{
-		*first = centre->first;
-		memcpy(from->centre, centre, index->centre_size);
-	}
-	UnlockReleaseBuffer(buf);
-	return found;
 }
 
 /* Gathers what there is to gather; false if a list is gone. */
@@ -116,11 +96,11 @@ gather_all(IvfChange *change)
 {
 	for (int i = 0; i < change->nfrom; i++)
 	{
-		ItemPointerData first;
+		IvfOldList *from = &change->from[i];
 
-		if (!read_centre(change, i, &first))
+		if (!IvfCopyCentre(change->index, &from->list, from->centre))
 			return false;
-		gather(change, i, first);
+		gather(change, i, from->centre->first);
 	}
 	return true;
 }
@@ -137,6 +117,8 @@ IvfReadVector(IvfChange *change, IvfRow row, const IvfCentreData *centre, float 
 	bool		found = false;
 
 	CHECK_FOR_INTERRUPTS();
+	if (IvfReadStored(index, row, x))
+		return;
 	if (change->fetch != NULL && AnnFetchValue(change->fetch, &row->tid, &change->snapshot, &value))
 	{
 		MemoryContext oldcontext = MemoryContextSwitchTo(AnnFetchContext(change->fetch));
@@ -233,7 +215,7 @@ assign_rows(IvfChange *change, int first)
 		IvfPointOfVector(index, get_vector(change, i), &point);
 		IvfCompare(index, &point, IVF_ASSIGN, centres, change->nto, lists);
 		change->new[i] = change->nto > 1 && lists[1].score < lists[0].score;
-		IvfEncodeRow(index, centres[change->new[i]], &point, old->data, &old->tid, row);
+		IvfEncodeRow(index, centres[change->new[i]], &point, IvfRowValue(index, old), &old->tid, row);
 		memcpy(old, row, index->row_size);
 		pfree(point.prepared);
 	}
@@ -318,39 +300,6 @@ lock_centres(IvfChange *change, Buffer *bufs)
 	return false;
 }
 
-/* A page for another centre: that of the old, the first of all, or a new one. */
-static Buffer
-find_room(IvfIndex *index, Buffer old, BlockNumber first)
-{
-	Size		size = MAXALIGN(index->centre_size);
-	Buffer		buf;
-
-	if (PageGetFreeSpace(BufferGetPage(old)) >= size)
-		return old;
-	if (BufferGetBlockNumber(old) != first)
-	{
-		buf = AnnReadBuffer(index->rel, first, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_EXCLUSIVE);
-		if (PageGetFreeSpace(BufferGetPage(buf)) >= size)
-			return buf;
-		UnlockReleaseBuffer(buf);
-	}
-	return AnnExtend(index->rel, MAIN_FORKNUM);
-}
-
-/* Adds a centre to the page of an Edit; a new page goes in front of the others. */
-static void
-add_centre(IvfIndex *index, AnnEdit *edit, Buffer buf, IvfCentre centre, IvfMetaPageData *meta)
-{
-	bool		new = AnnPageIsUnused(BufferGetPage(buf));
-
-	IvfAddItem(index, edit, buf, IVF_PAGE_CENTRES, centre, index->centre_size);
-	if (new)
-	{
-		AnnPageGetOpaque(AnnEditPage(edit, buf))->next = meta->first_centres;
-		meta->first_centres = BufferGetBlockNumber(buf);
-	}
-}
-
 /* Puts the new centres in place of the old; false if more rows are to be gathered. */
 static bool
 replace_centres(IvfChange *change)
@@ -371,30 +320,40 @@ replace_centres(IvfChange *change)
 
 	if (!lock_centres(change, bufs))
 		return false;
-	if (change->nto > change->nfrom)
-	{
-		IvfMetaPageData now;
-
-		IvfReadMeta(index, &now);
-		other = find_room(index, bufs[0], now.first_centres);
-	}
+	if (change->nto > change->nfrom && change->room == change->from[0].list.blkno)
+		other = bufs[0];
+	else if (change->nto > change->nfrom)
+		other = AnnReadBuffer(index->rel, change->room, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_EXCLUSIVE);
 	meta_buf = AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
 
 	AnnEditBegin(&edit, index->rel, false);
 	meta = AnnMetaContents(AnnEditPage(&edit, meta_buf));
 	for (int i = 0; i < both; i++)
-		memcpy(IvfEditItem(&edit, bufs[i], change->from[i].list.offset),
+		memcpy(AnnEditItem(&edit, bufs[i], change->from[i].list.offset),
 			   change->to[i].centre, index->centre_size);
 	for (int i = both; i < change->nfrom; i++)
-		IvfDeleteItem(&edit, bufs[i], change->from[i].list.offset);
+		AnnEditDeleteItem(&edit, bufs[i], change->from[i].list.offset);
 	for (int i = both; i < change->nto; i++)
-		add_centre(index, &edit, other, change->to[i].centre, meta);
+		AnnEditAddItem(&edit, other, IVF_PAGE_CENTRES, change->to[i].centre, index->centre_size);
 	meta->lists += change->nto - change->nfrom;
 	meta->changes++;
 	if (change->taken != NULL)
 		meta->taker = change->to[0].centre->list;
 	AnnEditCommit(&edit);
 	return true;
+}
+
+/* The pages where centres have been replaced, each once, are other groups now. */
+static void
+update_groups(IvfChange *change)
+{
+	BlockNumber first = change->from[0].list.blkno;
+
+	IvfUpdateGroup(change->index, first);
+	if (change->nfrom > 1 && change->from[1].list.blkno != first)
+		IvfUpdateGroup(change->index, change->from[1].list.blkno);
+	if (change->nto > change->nfrom && change->room != first)
+		IvfUpdateGroup(change->index, change->room);
 }
 
 /* Removes the segments of an old list, which nobody can find any more. */
@@ -411,8 +370,8 @@ free_list(IvfChange *change, const IvfOldList *from)
 		AnnEdit		edit;
 
 		AnnEditBegin(&edit, index->rel, false);
-		IvfDeleteItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
-		room = AnnPageRoom(AnnEditPage(&edit, walk.buf));
+		AnnEditDeleteItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
+		room = AnnEditFreeIfEmpty(&edit, walk.buf);
 		AnnEditCommit(&edit);
 		AnnRecordFreeSpace(index->rel, ItemPointerGetBlockNumber(&walk.at), room);
 	}
@@ -428,7 +387,7 @@ note_failure(IvfChange *change)
 	AnnEdit		edit;
 
 	AnnEditBegin(&edit, index->rel, false);
-	((IvfCentre) IvfEditItem(&edit, buf, list->offset))->limit = (uint32) change->count / 2 * 3;
+	((IvfCentre) AnnEditItem(&edit, buf, list->offset))->limit = (uint32) change->count / 2 * 3;
 	AnnEditCommit(&edit);
 }
 
@@ -476,6 +435,8 @@ run(IvfChange *change)
 		return false;
 	}
 
+	if (change->nto > change->nfrom)
+		change->room = IvfMakeRoom(change->index, &change->from[0].list);
 	if (change->nto == 2)
 		IvfTakeRows(change);
 	number_lists(change);
@@ -490,6 +451,7 @@ run(IvfChange *change)
 		assign_rows(change, written);
 	}
 
+	update_groups(change);
 	if (change->taken != NULL)
 		IvfRemoveTaken(change);
 	for (int i = 0; i < change->nfrom; i++)

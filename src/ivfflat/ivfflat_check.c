@@ -61,7 +61,7 @@ typedef struct IvfVerifier
 	lists_hash *lists;
 	seen_hash  *segments;		/* places of those in chains */
 	seen_hash  *tids;
-	AnnVisited	centre_pages;
+	AnnVisited	centre_pages;	/* and those of groups */
 	PGAlignedBlock page;		/* a copy of the one being checked */
 } IvfVerifier;
 
@@ -87,30 +87,14 @@ copy_page(IvfVerifier *verifier, BlockNumber blkno, uint16 kind)
 	memcpy(page, BufferGetPage(buf), BLCKSZ);
 	UnlockReleaseBuffer(buf);
 
-	return !AnnPageIsUnused(page) &&
-		PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnPageOpaqueData)) &&
-		AnnPageGetOpaque(page)->page_id == ANN_PAGE_ID && AnnPageGetOpaque(page)->kind == kind;
+	return AnnPageIs(page, kind);
 }
 
 /* An item of the copy, of that size at least; NULL if it is free or damaged. */
 static void *
 get_item(IvfVerifier *verifier, OffsetNumber offset, Size least, Size *size, bool *damaged)
 {
-	Page		page = (Page) verifier->page.data;
-	ItemId		id;
-
-	*damaged = false;
-	if (offset < FirstOffsetNumber || offset > PageGetMaxOffsetNumber(page))
-		return NULL;
-	id = PageGetItemId(page, offset);
-	if (!ItemIdIsUsed(id))
-		return NULL;
-
-	*size = ItemIdGetLength(id);
-	*damaged = !ItemIdIsNormal(id) || *size < least || ItemIdGetOffset(id) < SizeOfPageHeaderData ||
-		ItemIdGetOffset(id) != MAXALIGN(ItemIdGetOffset(id)) ||
-		ItemIdGetOffset(id) + *size > BLCKSZ - MAXALIGN(sizeof(AnnPageOpaqueData));
-	return *damaged ? NULL : PageGetItem(page, id);
+	return AnnPageGetItem((Page) verifier->page.data, offset, least, size, damaged);
 }
 
 /*
@@ -148,25 +132,59 @@ check_centre(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset)
 		AnnCheckReport(verifier->check, "I7", blkno, offset, "the code of a centre is damaged");
 }
 
-/* Walks the chain of centre pages. */
+/* Checks the page of a group. */
 static void
-check_centres(IvfVerifier *verifier)
+check_group(IvfVerifier *verifier, BlockNumber blkno)
+{
+	if (!AnnVisitedAdd(&verifier->centre_pages, blkno) || !copy_page(verifier, blkno, IVF_PAGE_CENTRES))
+	{
+		AnnCheckReport(verifier->check, "I3", blkno, InvalidOffsetNumber,
+					   "a group leads here, which is no page of centres, or another's");
+		return;
+	}
+	for (OffsetNumber offset = FirstOffsetNumber;
+		 offset <= PageGetMaxOffsetNumber((Page) verifier->page.data); offset++)
+		check_centre(verifier, blkno, offset);
+}
+
+/* Walks the chain of group pages. */
+static void
+check_groups(IvfVerifier *verifier)
 {
 	Page		page = (Page) verifier->page.data;
-	BlockNumber blkno = verifier->meta.first_centres;
+	BlockNumber blkno = verifier->meta.first_groups;
 
 	while (blkno != InvalidBlockNumber)
 	{
+		BlockNumber next;
+		BlockNumber blocks[MaxOffsetNumber];
+		int			n = 0;
+
 		if (!AnnVisitedAdd(&verifier->centre_pages, blkno) ||
-			!copy_page(verifier, blkno, IVF_PAGE_CENTRES))
+			!copy_page(verifier, blkno, IVF_PAGE_GROUPS))
 		{
 			AnnCheckReport(verifier->check, "I3", blkno, InvalidOffsetNumber,
-						   "the chain of centre pages is broken here");
+						   "the chain of group pages is broken here");
 			break;
 		}
 		for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
-			check_centre(verifier, blkno, offset);
-		blkno = AnnPageGetOpaque(page)->next;
+		{
+			Size		size;
+			bool		damaged;
+			IvfCentre	group = get_item(verifier, offset, verifier->index.centre_size, &size, &damaged);
+
+			if (damaged || (group != NULL && size != verifier->index.centre_size))
+				AnnCheckReport(verifier->check, "I2", blkno, offset, "the size of a group is wrong");
+			if (group == NULL)
+				continue;
+			if (!(group->norm2 >= 0) || !(group->scale >= 0))
+				AnnCheckReport(verifier->check, "I7", blkno, offset, "the code of a group is damaged");
+			blocks[n++] = ItemPointerGetBlockNumberNoCheck(&group->first);
+		}
+		next = AnnPageGetOpaque(page)->next;
+		for (int i = 0; i < n; i++)
+			check_group(verifier, blocks[i]);
+		blkno = next;
 	}
 
 	if (verifier->lists->members != verifier->meta.lists)
@@ -226,6 +244,10 @@ check_row(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset, IvfRow 
 
 	if (!IvfRowValid(&verifier->index, row))
 		AnnCheckReport(verifier->check, "I7", blkno, offset, "the code of a row is damaged");
+
+	if (verifier->index.stored &&
+		!AnnStoreSound(&verifier->index.store, IvfRowValue(&verifier->index, row), &row->tid))
+		AnnCheckReport(verifier->check, "I9", blkno, offset, "the value of a row is not where it should be");
 
 	seen_insert(verifier->tids, place(ItemPointerGetBlockNumberNoCheck(&row->tid),
 									  ItemPointerGetOffsetNumberNoCheck(&row->tid)), &found);
@@ -289,6 +311,22 @@ check_segment(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset)
 		check_row(verifier, blkno, offset, IvfSegmentRow(segment, row_size, i));
 }
 
+/* Values whose rows are gone are no damage: an insert was interrupted. */
+static void
+check_values(IvfVerifier *verifier, BlockNumber blkno)
+{
+	for (OffsetNumber offset = FirstOffsetNumber;
+		 offset <= PageGetMaxOffsetNumber((Page) verifier->page.data); offset++)
+	{
+		Size		size;
+		bool		damaged;
+
+		get_item(verifier, offset, sizeof(AnnStoredData) + 1, &size, &damaged);
+		if (damaged)
+			AnnCheckReport(verifier->check, "I2", blkno, offset, "the size of a value is wrong");
+	}
+}
+
 static void
 check_page(IvfVerifier *verifier, BlockNumber blkno)
 {
@@ -300,12 +338,17 @@ check_page(IvfVerifier *verifier, BlockNumber blkno)
 			check_segment(verifier, blkno, offset);
 		return;
 	}
+	if (copy_page(verifier, blkno, ANN_PAGE_VALUES))
+	{
+		check_values(verifier, blkno);
+		return;
+	}
 
 	if (AnnPageIsUnused(page) || AnnVisitedHas(&verifier->centre_pages, blkno))
 		return;
-	if (copy_page(verifier, blkno, IVF_PAGE_CENTRES))
+	if (copy_page(verifier, blkno, IVF_PAGE_CENTRES) || copy_page(verifier, blkno, IVF_PAGE_GROUPS))
 		AnnCheckReport(verifier->check, "I3", blkno, InvalidOffsetNumber,
-					   "the chain of centre pages does not lead here");
+					   "no group leads to this page of centres, or no chain to this page of groups");
 	else
 		AnnCheckReport(verifier->check, "I2", blkno, InvalidOffsetNumber, "the page is of no known kind");
 }
@@ -325,7 +368,7 @@ IvfCheckIndex(Relation rel, AnnCheck *check)
 	IvfLockChanges(&verifier->index, ShareLock);
 	verifier->nblocks = RelationGetNumberOfBlocks(rel);
 	IvfReadMeta(&verifier->index, &verifier->meta);
-	check_centres(verifier);
+	check_groups(verifier);
 	check_chains(verifier);
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < verifier->nblocks; blkno++)
 		check_page(verifier, blkno);

@@ -39,7 +39,7 @@ append(IvfIndex *index, const IvfList *list, IvfRow row, int *count)
 	}
 
 	AnnEditBegin(&edit, index->rel, false);
-	segment = IvfEditItem(&edit, buf, ItemPointerGetOffsetNumber(&list->first));
+	segment = AnnEditItem(&edit, buf, ItemPointerGetOffsetNumber(&list->first));
 	memcpy(IvfSegmentRow(segment, index->row_size, segment->count++), row, index->row_size);
 	AnnEditCommit(&edit);
 	return true;
@@ -67,8 +67,8 @@ prepend(IvfIndex *index, IvfList *list, Buffer buf, IvfRow row)
 	memcpy(IvfSegmentRow(segment, index->row_size, 0), row, index->row_size);
 
 	AnnEditBegin(&edit, index->rel, false);
-	offset = IvfAddItem(index, &edit, other, IVF_PAGE_LISTS, segment, size);
-	centre = IvfEditItem(&edit, buf, list->offset);
+	offset = AnnEditAddItem(&edit, other, IVF_PAGE_LISTS, segment, size);
+	centre = AnnEditItem(&edit, buf, list->offset);
 	ItemPointerSet(&centre->first, BufferGetBlockNumber(other), offset);
 	centre->rows = list->rows;
 	AnnEditCommit(&edit);
@@ -76,7 +76,8 @@ prepend(IvfIndex *index, IvfList *list, Buffer buf, IvfRow row)
 }
 
 /*
- * Adds a row to a list; false if the list no longer exists.  Sets *grown if it
+ * Adds a row to a list; false if the list no longer exists, or
+ * its centre has moved.  Sets *grown if it
  * has a new segment; then list->rows is how many are in the others.
  */
 static bool
@@ -87,15 +88,11 @@ add_row(IvfIndex *index, IvfList *list, IvfRow row, bool *grown)
 	*grown = false;
 	while (!append(index, list, row, &count))
 	{
-		Buffer		buf = AnnReadBuffer(index->rel, list->blkno, IVF_PAGE_CENTRES, NULL,
-										BUFFER_LOCK_EXCLUSIVE);
-		IvfCentre	centre = IvfGetCentre(index, buf, list->offset);
+		Buffer		buf;
+		IvfCentre	centre = IvfLockCentre(index, list, BUFFER_LOCK_EXCLUSIVE, &buf);
 
-		if (centre == NULL || centre->list != list->number)
-		{
-			UnlockReleaseBuffer(buf);
+		if (centre == NULL)
 			return false;
-		}
 
 		list->rows = centre->rows;
 		list->limit = centre->limit;
@@ -129,6 +126,8 @@ insert(IvfIndex *index, Relation heap, const AnnQuery *value, const ItemPointerD
 {
 	IvfCentre	centre = palloc(index->centre_size);
 	IvfRow		row = palloc0(index->row_size);
+	ItemPointerData place;
+	const void *kept = IvfKeepValue(index, value, tid, &place);
 	IvfPoint	point;
 	IvfList		list;
 	bool		grown;
@@ -138,7 +137,7 @@ insert(IvfIndex *index, Relation heap, const AnnQuery *value, const ItemPointerD
 	{
 		CHECK_FOR_INTERRUPTS();
 		IvfFindList(index, &point, &list, centre);
-		IvfEncodeRow(index, centre, &point, value->value, tid, row);
+		IvfEncodeRow(index, centre, &point, kept, tid, row);
 	} while (!add_row(index, &list, row, &grown));
 
 	if (grown)
@@ -164,7 +163,7 @@ ivfflatinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relati
 	if (AnnQueryPrepare(&value, &index.space, values[0], false))
 	{
 		insert(&index, heap, &value, tid);
-		IvfRememberTarget(&index);
+		IvfRememberTargets(&index);
 	}
 
 	MemoryContextSwitchTo(oldcontext);

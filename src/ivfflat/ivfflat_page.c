@@ -28,10 +28,9 @@ choose_centre_bits(const AnnSpace *space)
 
 /* All of an index that follows from its space. */
 static void
-init_index(IvfIndex *index, Relation rel, const AnnSpace *space)
+init_index(IvfIndex *index, Relation rel, const AnnSpace *space, bool stored)
 {
 	int			dim = space->rotated_dim;
-	Size		data_size = space->code_size;
 
 	memset(index, 0, sizeof(IvfIndex));
 	index->rel = rel;
@@ -39,19 +38,25 @@ init_index(IvfIndex *index, Relation rel, const AnnSpace *space)
 	index->bits = space->bits;
 	index->centre_bits = choose_centre_bits(space);
 	index->centre_size = offsetof(IvfCentreData, levels) + AnnRabitqCodeSize(dim, index->centre_bits);
+	index->stored = stored;
+	index->value_offset = offsetof(IvfRowData, data);
+	index->value_size = stored ? sizeof(ItemPointerData) : 0;
 	if (index->bits > 0)
-		data_size = offsetof(IvfCodeData, levels) + AnnRabitqCodeSize(dim, index->bits);
-	index->row_size = INTALIGN(offsetof(IvfRowData, data) + data_size);
+		index->value_offset += offsetof(IvfCodeData, levels) + AnnRabitqCodeSize(dim, index->bits);
+	else
+		index->value_size = space->code_size;
+	index->row_size = INTALIGN(index->value_offset + index->value_size);
 	index->centres_per_page = ANN_PAGE_ROOM / (MAXALIGN(index->centre_size) + sizeof(ItemIdData));
 	index->rows_per_page = IvfSegmentCapacity(index->row_size, ANN_MAX_ITEM_SIZE);
 	index->target = InvalidBlockNumber;
 	index->scratch = palloc(sizeof(float) * 2 * dim);
+	AnnStoreInit(&index->store, rel, &index->space, false);
 }
 
 void
-IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space)
+IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space, bool stored)
 {
-	init_index(index, rel, space);
+	init_index(index, rel, space, stored);
 	index->building = true;
 
 	/* What was cached is that of the index before a TRUNCATE. */
@@ -70,7 +75,7 @@ open_space(AnnSpace *space, Relation rel, const IvfMetaPageData *meta)
 	{
 		AnnSpaceOpen(space, rel, meta->dim, meta->bits, 0);
 		if (meta->centre_bits == choose_centre_bits(space) &&
-			(meta->bits > 0 || meta->dim <= space->metric->max_dim))
+			(meta->bits > 0 || (meta->dim <= space->metric->max_dim && !meta->stored)))
 			return;
 	}
 	AnnCorrupted(rel, ANN_METAPAGE_BLKNO, "The metapage does not agree with the definition of the index");
@@ -89,63 +94,28 @@ void
 IvfOpen(IvfIndex *index, Relation rel)
 {
 	IvfMetaPageData meta;
-	BlockNumber target;
+	IvfTargets	targets;
 	AnnSpace	space;
 
-	if (!IvfRecall(rel, &meta, &target))
+	if (!IvfRecall(rel, &meta, &targets))
 	{
 		read_meta(rel, &meta);
-		target = InvalidBlockNumber;
+		targets.lists = targets.values = InvalidBlockNumber;
 		open_space(&space, rel, &meta);
 		IvfRemember(rel, &meta);
 	}
 
 	AnnSpaceOpen(&space, rel, meta.dim, meta.bits, 0);
-	init_index(index, rel, &space);
+	init_index(index, rel, &space, meta.stored);
 	index->nblocks = RelationGetNumberOfBlocks(rel);
-	index->target = target;
+	index->target = targets.lists;
+	index->store.target = targets.values;
 }
 
 void
 IvfReadMeta(const IvfIndex *index, IvfMetaPageData *meta)
 {
 	read_meta(index->rel, meta);
-}
-
-void
-IvfCreate(const IvfIndex *index, ForkNumber fork, const char *centres, int n)
-{
-	IvfMetaPageData meta = {0};
-	Buffer		buf = AnnExtend(index->rel, fork);
-	BlockNumber blkno;
-
-	meta.header.magic = IVF_MAGIC;
-	meta.header.version = IVF_VERSION;
-	meta.dim = index->space.dim;
-	meta.bits = index->bits;
-	meta.centre_bits = index->centre_bits;
-	meta.first_centres = ANN_METAPAGE_BLKNO + 1;
-	meta.lists = meta.next_list = n;
-	AnnInitMetaPage(BufferGetPage(buf), &meta, sizeof(IvfMetaPageData));
-	MarkBufferDirty(buf);
-	UnlockReleaseBuffer(buf);
-
-	for (int i = 0; i < n; i += index->centres_per_page)
-	{
-		int			end = Min(n, i + index->centres_per_page);
-
-		CHECK_FOR_INTERRUPTS();
-		buf = AnnExtend(index->rel, fork);
-		blkno = BufferGetBlockNumber(buf);
-		AnnInitPage(BufferGetPage(buf), IVF_PAGE_CENTRES);
-		AnnPageGetOpaque(BufferGetPage(buf))->next = end < n ? blkno + 1 : InvalidBlockNumber;
-		for (int j = i; j < end; j++)
-			if (PageAddItem(BufferGetPage(buf), (Item) (centres + index->centre_size * j),
-							index->centre_size, InvalidOffsetNumber, false, false) == InvalidOffsetNumber)
-				elog(ERROR, "could not add a centre to index \"%s\"", RelationGetRelationName(index->rel));
-		MarkBufferDirty(buf);
-		UnlockReleaseBuffer(buf);
-	}
 }
 
 /*
@@ -178,22 +148,12 @@ IvfUnlockChanges(const IvfIndex *index, LOCKMODE mode)
 static inline void *
 get_item(const IvfIndex *index, Buffer buf, OffsetNumber offset, Size least, Size *size)
 {
-	Page		page = BufferGetPage(buf);
-	ItemId		id;
+	bool		damaged;
+	void	   *item = AnnPageGetItem(BufferGetPage(buf), offset, least, size, &damaged);
 
-	if (AnnPageIsUnused(page) || offset < FirstOffsetNumber || offset > PageGetMaxOffsetNumber(page))
-		return NULL;
-
-	id = PageGetItemId(page, offset);
-	if (!ItemIdIsNormal(id))
-		return NULL;
-
-	*size = ItemIdGetLength(id);
-	if (ItemIdGetOffset(id) < SizeOfPageHeaderData || *size < least ||
-		ItemIdGetOffset(id) != MAXALIGN(ItemIdGetOffset(id)) ||
-		ItemIdGetOffset(id) + *size > BLCKSZ - MAXALIGN(sizeof(AnnPageOpaqueData)))
+	if (damaged)
 		AnnCorrupted(index->rel, BufferGetBlockNumber(buf), "An item is cut off, or outside its page");
-	return PageGetItem(page, id);
+	return item;
 }
 
 IvfCentre
@@ -202,6 +162,33 @@ IvfGetCentre(const IvfIndex *index, Buffer buf, OffsetNumber offset)
 	Size		size;
 
 	return get_item(index, buf, offset, index->centre_size, &size);
+}
+
+IvfCentre
+IvfLockCentre(IvfIndex *index, const IvfList *list, int lockmode, Buffer *buf)
+{
+	IvfCentre	centre;
+
+	if (!IvfReadPage(index, list->blkno, IVF_PAGE_CENTRES, lockmode, buf))
+		return NULL;
+	centre = IvfGetCentre(index, *buf, list->offset);
+	if (centre != NULL && centre->list == list->number)
+		return centre;
+	UnlockReleaseBuffer(*buf);
+	return NULL;
+}
+
+bool
+IvfCopyCentre(IvfIndex *index, const IvfList *list, IvfCentre copy)
+{
+	Buffer		buf;
+	IvfCentre	centre = IvfLockCentre(index, list, BUFFER_LOCK_SHARE, &buf);
+
+	if (centre == NULL)
+		return false;
+	memcpy(copy, centre, index->centre_size);
+	UnlockReleaseBuffer(buf);
+	return true;
 }
 
 int
@@ -239,56 +226,34 @@ IvfGetSegment(const IvfIndex *index, Buffer buf, OffsetNumber offset, int *capac
 	return segment;
 }
 
-void *
-IvfEditItem(AnnEdit *edit, Buffer buf, OffsetNumber offset)
+bool
+IvfReadPage(IvfIndex *index, BlockNumber blkno, uint16 kind, int lockmode, Buffer *buf)
 {
-	Page		page = AnnEditPage(edit, buf);
+	Page		page;
 
-	return PageGetItem(page, PageGetItemId(page, offset));
-}
+	/* The size of the index costs a system call. */
+	if (blkno >= index->nblocks)
+		index->nblocks = RelationGetNumberOfBlocks(index->rel);
+	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
+		AnnCorrupted(index->rel, blkno, "A link leads to a block that cannot be what is looked for");
 
-OffsetNumber
-IvfAddItem(const IvfIndex *index, AnnEdit *edit, Buffer buf, uint16 kind, void *item, Size size)
-{
-	Page		page = AnnEditPage(edit, buf);
-	OffsetNumber offset;
-
-	if (AnnPageIsUnused(page))
-		AnnInitPage(page, kind);
-	offset = PageAddItem(page, (Item) item, size, InvalidOffsetNumber, false, false);
-	if (offset == InvalidOffsetNumber)
-		elog(ERROR, "could not add an item to block %u of index \"%s\"",
-			 BufferGetBlockNumber(buf), RelationGetRelationName(index->rel));
-	return offset;
-}
-
-void
-IvfDeleteItem(AnnEdit *edit, Buffer buf, OffsetNumber offset)
-{
-	Page		page = AnnEditPage(edit, buf);
-
-	PageIndexTupleDeleteNoCompact(page, offset);
-	PageSetHasFreeLinePointers(page);
-
-	/* A segment may need all of a page. */
-	while (PageGetMaxOffsetNumber(page) > 0 &&
-		   !ItemIdIsUsed(PageGetItemId(page, PageGetMaxOffsetNumber(page))))
-		((PageHeader) page)->pd_lower -= sizeof(ItemIdData);
+	*buf = ReadBuffer(index->rel, blkno);
+	LockBuffer(*buf, lockmode);
+	page = BufferGetPage(*buf);
+	if (AnnPageIs(page, kind))
+		return true;
+	if (!AnnPageIsUnused(page) && !AnnPageIs(page, ANN_PAGE_VALUES) && !AnnPageIs(page, IVF_PAGE_LISTS))
+		AnnCheckPage(index->rel, *buf, kind);
+	UnlockReleaseBuffer(*buf);
+	return false;
 }
 
 bool
 IvfReadSegment(IvfIndex *index, const ItemPointerData *at, uint32 list, int lockmode,
 			   Buffer *buf, IvfSegment *segment, int *capacity)
 {
-	BlockNumber blkno = ItemPointerGetBlockNumberNoCheck(at);
-
-	/* The size of the index costs a system call. */
-	if (blkno >= index->nblocks)
-		index->nblocks = RelationGetNumberOfBlocks(index->rel);
-	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
-		AnnCorrupted(index->rel, blkno, "A link leads to a block that has no segments");
-
-	*buf = AnnReadBuffer(index->rel, blkno, IVF_PAGE_LISTS, NULL, lockmode);
+	if (!IvfReadPage(index, ItemPointerGetBlockNumberNoCheck(at), IVF_PAGE_LISTS, lockmode, buf))
+		return false;
 	*segment = IvfGetSegment(index, *buf, ItemPointerGetOffsetNumberNoCheck(at), capacity);
 	if (*segment != NULL && (*segment)->list == list)
 		return true;
@@ -364,7 +329,7 @@ write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int capac
 
 	buf = AnnAllocate(index->rel, IVF_PAGE_LISTS, MAXALIGN(size) + sizeof(ItemIdData), target);
 	AnnEditBegin(&edit, index->rel, index->building);
-	offset = IvfAddItem(index, &edit, buf, IVF_PAGE_LISTS, segment, size);
+	offset = AnnEditAddItem(&edit, buf, IVF_PAGE_LISTS, segment, size);
 	ItemPointerSet(first, BufferGetBlockNumber(buf), offset);
 	AnnEditCommit(&edit);
 	pfree(segment);

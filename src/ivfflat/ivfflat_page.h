@@ -15,6 +15,7 @@
 /* Page kinds. */
 #define IVF_PAGE_CENTRES ANN_PAGE_METHOD
 #define IVF_PAGE_LISTS (ANN_PAGE_METHOD + 1)
+#define IVF_PAGE_GROUPS (ANN_PAGE_METHOD + 2)
 
 #define IVF_MAX_LISTS 1000000
 
@@ -23,9 +24,10 @@ typedef struct IvfMetaPageData
 	AnnMetaHeaderData header;
 	uint32		dim;
 	uint16		bits;			/* of rows; 0: whole values */
-	uint16		centre_bits;
+	uint8		centre_bits;
+	bool		stored;			/* rows know where the store has their values */
 	uint32		rows_per_list;
-	BlockNumber first_centres;
+	BlockNumber first_groups;
 	uint32		lists;
 	uint32		next_list;
 	uint32		changes;
@@ -37,7 +39,7 @@ StaticAssertDecl(sizeof(IvfMetaPageData) == 40, "ivfflat metapage is on disk");
 typedef struct IvfCentreData
 {
 	uint32		list;
-	ItemPointerData first;
+	ItemPointerData first;		/* of a group: its page */
 	uint16		unused;
 	uint32		rows;			/* beyond the first segment's, before any VACUUM */
 	uint32		limit;			/* rows that justify another attempt to split */
@@ -70,7 +72,8 @@ typedef struct IvfRowData
 {
 	ItemPointerData tid;
 	uint16		error;			/* of the code; upper half of a float */
-	char		data[FLEXIBLE_ARRAY_MEMBER];	/* a whole value, or an IvfCode */
+	char		data[FLEXIBLE_ARRAY_MEMBER];	/* a whole value; or an IvfCode, and
+												 * perhaps the place of the value */
 } IvfRowData;
 
 typedef IvfRowData *IvfRow;

@@ -10,6 +10,15 @@
 #include "kernels/kernels.h"
 #include "space/rotate.h"
 
+const void *
+IvfKeepValue(IvfIndex *index, const AnnQuery *value, const ItemPointerData *tid, ItemPointerData *place)
+{
+	if (!index->stored)
+		return value->value;
+	AnnStorePut(&index->store, value, tid, place);
+	return place;
+}
+
 void
 IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint *point,
 			 const void *value, const ItemPointerData *tid, IvfRow row)
@@ -22,11 +31,9 @@ IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint 
 
 	row->tid = *tid;
 	row->error = 0;
+	memcpy(IvfRowValue(index, row), value, index->value_size);
 	if (index->bits == 0)
-	{
-		memcpy(row->data, value, index->space.code_size);
 		return;
-	}
 
 	IvfDecodeCentre(index, centre, c);
 	for (int i = 0; i < dim; i++)
@@ -39,6 +46,17 @@ IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint 
 		code->add -= point->norm2;
 }
 
+/* The rotated vector of a value at full precision. */
+static void
+rotate_value(const IvfIndex *index, const void *value, float *x)
+{
+	float	   *elements = palloc(sizeof(float) * index->space.dim);
+
+	index->space.metric->floats(index->space.dim, value, elements);
+	AnnRotate(index->space.dim, ANN_ROTATION_SEED, elements, x);
+	pfree(elements);
+}
+
 void
 IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, float *x)
 {
@@ -47,11 +65,7 @@ IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, flo
 
 	if (index->bits == 0)
 	{
-		float	   *elements = palloc(sizeof(float) * index->space.dim);
-
-		index->space.metric->floats(index->space.dim, row->data, elements);
-		AnnRotate(index->space.dim, ANN_ROTATION_SEED, elements, x);
-		pfree(elements);
+		rotate_value(index, row->data, x);
 		return;
 	}
 
@@ -59,6 +73,20 @@ IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, flo
 	IvfDecodeCentre(index, centre, x);
 	for (int i = 0; i < dim; i++)
 		x[i] += residual[i];
+}
+
+bool
+IvfReadStored(IvfIndex *index, IvfRow row, float *x)
+{
+	void	   *value = NULL;
+
+	if (index->stored)
+		value = AnnStoreRead(&index->store, IvfRowValue(index, row), &row->tid);
+	if (value == NULL)
+		return false;
+	rotate_value(index, value, x);
+	pfree(value);
+	return true;
 }
 
 bool

@@ -50,7 +50,7 @@ ivf_scan_begin(AnnScan *scan)
 	scan->state = state;
 	IvfOpen(&state->index, scan->index);
 	IvfPointOfValue(&state->index, &scan->query, &state->point);
-	IvfQueueInit(&state->queue, &state->index, &state->point);
+	IvfQueueInit(&state->queue, &state->index, &state->point, IVF_SEARCH, ivfflat_probes);
 	state->probes = ivfflat_iterative_scan == IVF_ITERATIVE_SCAN_OFF ?
 		ivfflat_probes : Max(ivfflat_probes, ivfflat_max_probes);
 }
@@ -102,7 +102,8 @@ add_codes(AnnScan *scan, const IvfIndex *index, const IvfList *list, IvfSegment 
 			/* Even the row that is the centre has to be looked at: 0 would say it is exact. */
 			AnnScanAdd(scan, squared * estimator.factor,
 					   estimator.error * IvfUnpackError(row->error) +
-					   estimator.rounding * code->scale + DBL_MIN, &row->tid, 1);
+					   estimator.rounding * code->scale + DBL_MIN, &row->tid, 1,
+					   index->stored ? IvfRowValue(index, row) : NULL);
 		}
 	}
 }
@@ -123,7 +124,7 @@ add_values(AnnScan *scan, const IvfIndex *index, IvfSegment segment)
 
 		for (int i = 0; i < n; i++)
 			AnnScanAdd(scan, distances[i], 0,
-					   &IvfSegmentRow(segment, index->row_size, first + i)->tid, 1);
+					   &IvfSegmentRow(segment, index->row_size, first + i)->tid, 1, NULL);
 	}
 }
 
@@ -132,7 +133,7 @@ static void
 add_tids(AnnScan *scan, const IvfIndex *index, IvfSegment segment)
 {
 	for (int i = 0; i < segment->count; i++)
-		AnnScanAdd(scan, 0, 0, &IvfSegmentRow(segment, index->row_size, i)->tid, 1);
+		AnnScanAdd(scan, 0, 0, &IvfSegmentRow(segment, index->row_size, i)->tid, 1, NULL);
 }
 
 /* Adds the rows of a list; false if it was replaced meanwhile. */
@@ -218,7 +219,7 @@ ivf_scan_all(AnnScan *scan)
 	IvfOpen(&index, scan->index);
 	if (!scan->unordered)
 		IvfPointOfValue(&index, &scan->query, &point);
-	IvfQueueInit(&queue, &index, scan->unordered ? NULL : &point);
+	IvfQueueInit(&queue, &index, scan->unordered ? NULL : &point, IVF_SEARCH, 0);
 	while (IvfQueueNext(&queue, &list))
 		if (!add_list(scan, &index, &list))
 			IvfQueueRefresh(&queue);

@@ -137,7 +137,7 @@ take_row(Contest *contest, IvfRow row)
 		bool		found;
 
 		IvfReserveRows(change, 1);
-		IvfEncodeRow(index, contest->centres[best], &point, row->data, &row->tid,
+		IvfEncodeRow(index, contest->centres[best], &point, IvfRowValue(index, row), &row->tid,
 					 IvfChangeRow(change, change->count));
 		change->new[change->count++] = best;
 		taken_insert(change->taken, tid_key(row), &found);
@@ -171,20 +171,6 @@ take_from_rows(Contest *contest, int count)
 	}
 }
 
-/* Copies the centre of a list; false if it is not there. */
-static bool
-read_centre(IvfIndex *index, const IvfList *list, IvfCentre copy)
-{
-	Buffer		buf = AnnReadBuffer(index->rel, list->blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
-	IvfCentre	centre = IvfGetCentre(index, buf, list->offset);
-	bool		found = centre != NULL && centre->list == list->number;
-
-	if (found)
-		memcpy(copy, centre, index->centre_size);
-	UnlockReleaseBuffer(buf);
-	return found;
-}
-
 static void
 take_from_list(Contest *contest, const IvfList *list)
 {
@@ -193,7 +179,7 @@ take_from_list(Contest *contest, const IvfList *list)
 	IvfCentre	own = palloc(index->centre_size);
 	IvfWalk		walk;
 
-	if (!read_centre(index, list, own))
+	if (!IvfCopyCentre(index, list, own))
 		AnnCorrupted(index->rel, list->blkno, "The centre of a list is missing");
 	contest->centres[change->nto] = own;
 	for (int i = 0; i <= change->nto; i++)
@@ -233,7 +219,7 @@ IvfTakeRows(IvfChange *change)
 
 	IvfDecodeCentre(index, change->from[0].centre, contest->x);
 	IvfPointOfVector(index, contest->x, &point);
-	IvfQueueInit(&queue, index, &point);
+	IvfQueueInit(&queue, index, &point, IVF_SEARCH, NEIGHBOURS + 1);
 	change->taken = taken_create(CurrentMemoryContext, 64, NULL);
 	change->neighbours = palloc(sizeof(IvfList) * NEIGHBOURS);
 	while (change->nneighbours < NEIGHBOURS &&
@@ -268,7 +254,7 @@ remove_from_list(IvfIndex *index, taken_hash *taken, const IvfList *list)
 		}
 
 		AnnEditBegin(&edit, index->rel, false);
-		segment = IvfEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
+		segment = AnnEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
 		for (int i = segment->count - 1; i >= 0; i--)
 			if (taken_lookup(taken, tid_key(IvfSegmentRow(segment, row_size, i))) != NULL)
 				IvfRemoveRow(segment, row_size, i);
@@ -337,7 +323,7 @@ IvfFinishTaking(IvfIndex *index)
 		IvfQueue	queue;
 		IvfList		list;
 
-		IvfQueueInit(&queue, index, NULL);
+		IvfQueueInit(&queue, index, NULL, IVF_SEARCH, 0);
 		while (IvfQueueNext(&queue, &list))
 		{
 			if (pass == 0 && is_taker(&meta, &list))

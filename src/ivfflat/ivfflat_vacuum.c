@@ -102,9 +102,7 @@ static void
 remove_dead(IvfVacuum *vacuum, Buffer buf)
 {
 	IvfIndex   *index = &vacuum->index;
-	BlockNumber blkno = BufferGetBlockNumber(buf);
 	OffsetNumber count = PageGetMaxOffsetNumber(BufferGetPage(buf));
-	Size		room;
 	AnnEdit		edit;
 
 	AnnEditBegin(&edit, index->rel, false);
@@ -116,13 +114,12 @@ remove_dead(IvfVacuum *vacuum, Buffer buf)
 		if (segment == NULL)
 			continue;
 		if (counts_lookup(vacuum->counts, segment->list) == NULL)
-			IvfDeleteItem(&edit, buf, offset);
+			AnnEditDeleteItem(&edit, buf, offset);
 		else
-			remove_rows(vacuum, IvfEditItem(&edit, buf, offset));
+			remove_rows(vacuum, AnnEditItem(&edit, buf, offset));
 	}
-	room = AnnPageRoom(AnnEditPage(&edit, buf));
+	AnnEditFreeIfEmpty(&edit, buf);
 	AnnEditCommit(&edit);
-	AnnRecordFreeSpace(index->rel, blkno, room);
 }
 
 /* Adds the rows of a locked page to those of their lists. */
@@ -145,17 +142,29 @@ count_rows(IvfVacuum *vacuum, Buffer buf)
 	}
 }
 
+/* What is on such a page, and its room, is not for VACUUM. */
+static bool
+has_centres(Page page)
+{
+	return AnnPageIs(page, IVF_PAGE_CENTRES) || AnnPageIs(page, IVF_PAGE_GROUPS);
+}
+
 static void
 vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
 {
 	Relation	rel = vacuum->index.rel;
 	Buffer		buf = ReadBufferExtended(rel, MAIN_FORKNUM, blkno, RBM_NORMAL, vacuum->strategy);
 	Page		page = BufferGetPage(buf);
+	Size		room;
 
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	if (AnnPageIsUnused(page))
-		AnnRecordFreeSpace(rel, blkno, AnnPageRoom(page));
-	else if (AnnPageGetOpaque(page)->kind != IVF_PAGE_CENTRES)
+	if (AnnPageIs(page, ANN_PAGE_VALUES))
+	{
+		UnlockReleaseBuffer(buf);
+		AnnStoreVacuum(&vacuum->index.store, blkno, vacuum->strategy, vacuum->callback, vacuum->arg);
+		return;
+	}
+	if (!AnnPageIsUnused(page) && !has_centres(page))
 	{
 		AnnCheckPage(rel, buf, IVF_PAGE_LISTS);
 		if (has_dead(vacuum, buf))
@@ -166,9 +175,15 @@ vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
 			remove_dead(vacuum, buf);
 			LockBuffer(buf, BUFFER_LOCK_SHARE);
 		}
-		count_rows(vacuum, buf);
 	}
+	/* One that was freed in between may be the store's by now. */
+	if (AnnPageIs(page, IVF_PAGE_LISTS))
+		count_rows(vacuum, buf);
+
+	/* One who wanted a page of another kind may have told the map that it is full. */
+	room = has_centres(page) ? 0 : AnnPageRoom(page);
 	UnlockReleaseBuffer(buf);
+	AnnRecordFreeSpace(rel, blkno, room);
 }
 
 /* Removes rows from all pages, and segments of lists that do not exist. */
@@ -179,7 +194,7 @@ vacuum_pages(IvfVacuum *vacuum)
 	IvfList		list;
 
 	vacuum->counts = counts_create(CurrentMemoryContext, 256, NULL);
-	IvfQueueInit(&queue, &vacuum->index, NULL);
+	IvfQueueInit(&queue, &vacuum->index, NULL, IVF_SEARCH, 0);
 	while (IvfQueueNext(&queue, &list))
 	{
 		bool		found;
@@ -206,21 +221,16 @@ find_nearest(IvfIndex *index, const IvfList *list, IvfList *nearest)
 {
 	IvfCentre	centre = palloc(index->centre_size);
 	float	   *x = palloc(sizeof(float) * index->space.rotated_dim);
-	Buffer		buf = AnnReadBuffer(index->rel, list->blkno, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_SHARE);
-	IvfCentre	item = IvfGetCentre(index, buf, list->offset);
-	bool		found = item != NULL && item->list == list->number;
 	IvfPoint	point;
 	IvfQueue	queue;
+	bool		found;
 
-	if (found)
-		memcpy(centre, item, index->centre_size);
-	UnlockReleaseBuffer(buf);
-	if (!found)
+	if (!IvfCopyCentre(index, list, centre))
 		return false;
 
 	IvfDecodeCentre(index, centre, x);
 	IvfPointOfVector(index, x, &point);
-	IvfQueueInit(&queue, index, &point);
+	IvfQueueInit(&queue, index, &point, IVF_SEARCH, 2);
 	do
 		found = IvfQueueNext(&queue, nearest);
 	while (found && nearest->number == list->number);
@@ -262,7 +272,7 @@ change_lists(IvfVacuum *vacuum)
 	IvfQueue	queue;
 	IvfList		list;
 
-	IvfQueueInit(&queue, &vacuum->index, NULL);
+	IvfQueueInit(&queue, &vacuum->index, NULL, IVF_SEARCH, 0);
 	while (IvfQueueNext(&queue, &list))
 	{
 		MemoryContext oldcontext = MemoryContextSwitchTo(context);

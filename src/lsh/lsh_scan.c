@@ -71,7 +71,7 @@ search_on(LshScanState *state)
 static void
 add_row(AnnScan *scan, double distance, const ItemPointerData *tid)
 {
-	AnnScanAdd(scan, distance, scan->space.bits > 0 ? DBL_MIN : 0, tid, 1);
+	AnnScanAdd(scan, distance, scan->space.bits > 0 ? DBL_MIN : 0, tid, 1, NULL);
 }
 
 static bool
@@ -105,7 +105,7 @@ add_leaf(AnnScan *scan, LshIndex *index, LshNode node, int count)
 
 		if (scan->unordered)
 		{
-			AnnScanAdd(scan, 0, 0, &row->place.tid, 1);
+			AnnScanAdd(scan, 0, 0, &row->place.tid, 1, NULL);
 			continue;
 		}
 		LshDistances(&state->value, &row, 1, &distance);

@@ -350,7 +350,13 @@ AnnQueryExact(const AnnQuery *query, Datum value)
 	if (metric->dimensions(detoasted) != query->space->dim)
 		metric->mismatch(metric->dimensions(detoasted), query->space->dim);
 	code = metric->encode(detoasted, false, &size);
-	return code == NULL ? get_float8_nan() : metric->distance(query->space->dim, query->value, code);
+	return code == NULL ? get_float8_nan() : AnnQueryFullDistance(query, code);
+}
+
+double
+AnnQueryFullDistance(const AnnQuery *query, const void *code)
+{
+	return query->space->metric->distance(query->space->dim, query->value, code);
 }
 
 /*

@@ -167,6 +167,9 @@ extern double AnnQueryError(const AnnQuery *query, const void *code, double dist
  */
 extern double AnnQueryExact(const AnnQuery *query, Datum value);
 
+/* The same, of a value as a code at full precision. */
+extern double AnnQueryFullDistance(const AnnQuery *query, const void *code);
+
 /*
  * Near codes: of the value of a code, relative to a decoded host, into
  * near[AnnNearSize].

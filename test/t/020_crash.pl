@@ -2,8 +2,8 @@
 # Crashes: section 7 of hnsw/README.md and ivfflat/README.md.  After any of them
 # the indexes must be sound, and find each row of the table once.
 #
-# The rounds kill a server that inserts (W1 to W5; W1 to W8), updates and vacuums
-# (W6 to W9; W4 to W9) at moments drawn from a seed.  Columns w and f
+# The rounds kill a server that inserts (W1 to W5; W1 to W8, W10), updates and vacuums
+# (W6 to W9; W4 to W11) at moments drawn from a seed.  Columns w and f
 # have what v has, and other indexes: ivfflat, and hnsw of the fast layout.
 #
 use strict;
@@ -52,7 +52,7 @@ $node->safe_psql('postgres', q(
 	CHECKPOINT;
 	CREATE INDEX built_idx ON built USING hnsw (v vector_l2_ops);
 	CREATE INDEX built_fast ON built USING hnsw (f vector_l2_ops);
-	CREATE INDEX built_ivf ON built USING ivfflat (w vector_l2_ops);
+	CREATE INDEX built_ivf ON built USING ivfflat (w vector_l2_ops) WITH (quantizer = rabitq, rerank = index);
 	CREATE TABLE empty (id int, v vector(8), w vector(8) GENERATED ALWAYS AS (v) STORED,
 		f vector(128) GENERATED ALWAYS AS (wide(v)) STORED);
 	CREATE INDEX empty_idx ON empty USING hnsw (v vector_l2_ops);
@@ -122,7 +122,7 @@ $node->safe_psql('postgres', q(
 		f vector(128) GENERATED ALWAYS AS (wide(v)) STORED);
 	CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops) WITH (m = 8, ef_construction = 32);
 	CREATE INDEX items_fast ON items USING hnsw (f vector_l2_ops);
-	CREATE INDEX items_ivf ON items USING ivfflat (w vector_l2_ops);
+	CREATE INDEX items_ivf ON items USING ivfflat (w vector_l2_ops) WITH (quantizer = rabitq, rerank = index);
 	INSERT INTO items (v) SELECT clustered(i, 8) FROM generate_series(1, 500) i;
 ));
 

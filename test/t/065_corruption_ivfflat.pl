@@ -16,10 +16,12 @@ use AnnTest;
 use constant {
 	BLCKSZ => 8192,
 	META => 24,
+	VALUES => 2,
 	CENTRES => 16,
 	LISTS => 17,
-	# rows of quantized vectors of up to 64 dimensions
-	ROW => 8 + 8 + 16,
+	# rows of quantized vectors of up to 64 dimensions, with the places of values
+	ROW => 8 + 8 + 16 + 8,
+	PLACE => 8 + 8 + 16,
 	ROWS => 16 };
 
 my $seed = $ENV{ANN_TEST_SEED} // time;
@@ -39,7 +41,7 @@ $node->safe_psql('postgres', q(
 my $test = AnnDamage->new($node, q(
 	CREATE TABLE t%1$d (id int, v vector(6));
 	INSERT INTO t%1$d SELECT id, v FROM source WHERE id <= 200;
-	CREATE INDEX t%1$d_idx ON t%1$d USING ivfflat (v vector_l2_ops) WITH (lists = 4, quantizer = rabitq);
+	CREATE INDEX t%1$d_idx ON t%1$d USING ivfflat (v vector_l2_ops) WITH (lists = 4, quantizer = rabitq, rerank = index);
 	INSERT INTO t%1$d SELECT id, v FROM source WHERE id > 200;
 	DELETE FROM t%1$d WHERE id %% 10 = 1;
 	VACUUM t%1$d;
@@ -131,6 +133,18 @@ my @damages = (
 		my $s = filled();
 		set($s, ROWS, substr($test->{bytes}, $s->{block} * BLCKSZ + $s->{at} + ROWS + ROW, 6)) }, qr/^I8\|/m ],
 
+	[ 'value nowhere', sub { set(filled(), ROWS + PLACE, pointer(5000, 1)) }, qr/^I9\|/m ],
+	[ 'value is a row', sub { my $s = filled(); set($s, ROWS + PLACE, pointer($s->{block}, 1)) }, qr/^I9\|/m ],
+	[ 'no value', sub { set(filled(), ROWS + PLACE, pointer(0xFFFFFFFF, 0)) }, qr/^I9\|/m ],
+	[ 'page of values zeroed', sub { $test->put((of_kind(VALUES))[0]{block}, 0, "\0" x BLCKSZ) }, qr/^I9\|/m ],
+	[ 'page of values of another kind', sub { $test->put((of_kind(VALUES))[0]{block}, BLCKSZ - 4, pack('S', 99)) }, qr/^I9\|/m ],
+	[ 'value cut off', sub {
+		my ($v) = of_kind(VALUES);
+		$test->put($v->{block}, $v->{lp}, pack('L', $v->{at} | 1 << 15 | 16 << 17)) }, qr/^I2\|/m ],
+	[ 'value of another row', sub { set((of_kind(VALUES))[0], 0, pointer(4000, 1)) }, qr/^I9\|/m ],
+	[ 'size of a value', sub { set((of_kind(VALUES))[0], 12, pack('L', 1000000)) }, qr/^I9\|/m ],
+	[ 'value is NaN', sub { set((of_kind(VALUES))[0], 16, pack('L', 0x7FC00000)) }, qr/^I9\|/m ],
+
 	[ 'noise', sub {
 		my $s = filled();
 		set($s, ROWS, join '', map { chr int rand 256 } 1 .. $s->{length} - ROWS) }, qr/^I\d\|/m ],
@@ -143,7 +157,7 @@ sub mutate
 
 	foreach (0 .. int(rand(4)))
 	{
-		my @items = (of_kind(CENTRES), of_kind(LISTS));
+		my @items = (of_kind(CENTRES), of_kind(LISTS), (of_kind(VALUES))[ 0 .. 10 ]);
 		my $item = $items[rand @items];
 		my $at = $item->{block} * BLCKSZ + $item->{at} + 2 * int(rand(rand() < 0.5 ? 14 : $item->{length} / 2));
 		my $new = pack('S', rand() < 0.5 ? int(rand(12)) : int(rand(1 << 16)));
