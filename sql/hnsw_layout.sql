@@ -228,6 +228,8 @@ CREATE INDEX ON t USING hnsw (v vector_l2_ops) WITH (neighbor_bits = 5);
 \echo :SQLSTATE
 CREATE INDEX ON t USING hnsw (long vector_l2_ops) WITH (bits = 5);
 \echo :SQLSTATE
+CREATE INDEX ON t USING hnsw (long vector_l2_ops) WITH (layout = fast);
+\echo :SQLSTATE
 CREATE INDEX ON t USING hnsw (long vector_l2_ops) WITH (quantizer = none);
 \echo :SQLSTATE
 CREATE INDEX ON t USING hnsw ((longer::vector(16001)) vector_l2_ops);
