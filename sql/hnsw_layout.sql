@@ -185,8 +185,8 @@ SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE d < previous) <= 1 A
 PREPARE by_part (int) AS
 SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE id % 2 = 0) AS of_it FROM (
 	SELECT id FROM t WHERE id % 2 = 0 ORDER BY a::halfvec(64) <#> :'q'::halfvec LIMIT $1) s;
-EXPLAIN (COSTS OFF) EXECUTE by_expression (10);
-EXPLAIN (COSTS OFF) EXECUTE by_part (10);
+EXPLAIN (COSTS OFF) SELECT id FROM t ORDER BY a::vector(64) <-> :'q' LIMIT 10;
+EXPLAIN (COSTS OFF) SELECT id FROM t WHERE id % 2 = 0 ORDER BY a::halfvec(64) <#> :'q'::halfvec LIMIT 10;
 SET hnsw.ef_search = 10;
 EXECUTE by_expression (100);
 EXECUTE by_expression (NULL);
@@ -227,6 +227,8 @@ CREATE INDEX ON t USING hnsw (v vector_l2_ops) WITH (neighbor_bits = -1);
 CREATE INDEX ON t USING hnsw (v vector_l2_ops) WITH (neighbor_bits = 5);
 \echo :SQLSTATE
 CREATE INDEX ON t USING hnsw (long vector_l2_ops) WITH (bits = 5);
+\echo :SQLSTATE
+CREATE INDEX ON t USING hnsw (long vector_l2_ops) WITH (layout = fast);
 \echo :SQLSTATE
 CREATE INDEX ON t USING hnsw (long vector_l2_ops) WITH (quantizer = none);
 \echo :SQLSTATE

@@ -57,8 +57,9 @@ AnnSample(Relation heap, Relation index, IndexInfo *info, int size, uint64 seed,
 											ALLOCSET_DEFAULT_SIZES);
 	BlockSampler_Init(&blocks, RelationGetNumberOfBlocks(heap), size,
 					  (uint32) AnnRandom(&sampler.random));
+	/* What is being inserted or deleted does not matter; a snapshot decides for itself. */
 	while (BlockSampler_HasMore(&blocks))
-		table_index_build_range_scan(heap, index, info, false, true, false,
+		table_index_build_range_scan(heap, index, info, false, !info->ii_Concurrent, false,
 									 BlockSampler_Next(&blocks), 1, sample_row, &sampler, NULL);
 	MemoryContextDelete(sampler.context);
 	return sampler.count;

@@ -10,6 +10,11 @@
  * known lies there under the least it may be; when it comes out its value is read
  * and it is put back under its true distance.  So a row comes out as known only
  * when no other can be nearer, and no more values are read than that takes.
+ *
+ * Two things grow with the scan: the heap, and the set of rows returned.  While
+ * streaming, the farther half of a heap grown too large is forgotten: it will be
+ * among the rest.  When there is too much to remember of the rest, all its true
+ * distances are computed at once, and sorted.
  */
 #include "postgres.h"
 
@@ -56,10 +61,24 @@ typedef struct AnnReturned
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* Bytes for what is remembered of rows, each of the heap and the set. */
+static inline Size
+allowance(void)
+{
+	return work_mem * (Size) 1024 / 2;
+}
+
+static inline bool
+returned_too_many(const AnnScan *scan)
+{
+	return scan->returned->size * sizeof(AnnReturned) > allowance();
+}
+
 static inline uint64
 tid_to_number(const ItemPointerData *tid)
 {
-	return ((uint64) ItemPointerGetBlockNumber(tid) << 16) | ItemPointerGetOffsetNumber(tid);
+	return ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) |
+		ItemPointerGetOffsetNumberNoCheck(tid);
 }
 
 static inline void
@@ -68,28 +87,35 @@ number_to_tid(uint64 number, ItemPointerData *tid)
 	ItemPointerSet(tid, (BlockNumber) (number >> 16), (OffsetNumber) (number & 0xFFFF));
 }
 
+static void
+end_rest(Tuplesortstate *rest, TupleTableSlot *in, TupleTableSlot *out)
+{
+	ExecDropSingleTupleTableSlot(in);
+	ExecDropSingleTupleTableSlot(out);
+	tuplesort_end(rest);
+}
 
 /* Back to a scan that has not begun. */
 static void
 reset(AnnScan *scan)
 {
 	if (scan->rest != NULL)
-	{
-		tuplesort_end(scan->rest);
-		ExecDropSingleTupleTableSlot(scan->rest_in);
-		ExecDropSingleTupleTableSlot(scan->rest_out);
-	}
+		end_rest(scan->rest, scan->rest_in, scan->rest_out);
+	scan->rest = NULL;
 	if (scan->fetch != NULL)
 		AnnFetchEnd(scan->fetch);
 	MemoryContextReset(scan->context);
 
-	scan->rest = NULL;
 	scan->fetch = NULL;
 	scan->value_context = NULL;
 	scan->state = NULL;
 	scan->phase = PHASE_START;
 	scan->returned = NULL;
+	scan->more_size = 0;
+	scan->limit = INFINITY;
+	scan->settled = false;
 	scan->current.nmore = 0;
+	scan->current.more = NULL;
 	scan->next_more = 1;
 	scan->last = -INFINITY;
 	scan->horizon = INFINITY;
@@ -148,7 +174,7 @@ add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *t
 
 		ExecClearTuple(scan->rest_in);
 		memset(scan->rest_in->tts_isnull, 0, 5 * sizeof(bool));
-		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && distance < scan->last ? 1 : 0);
+		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && !scan->late && distance < scan->last ? 1 : 0);
 		scan->rest_in->tts_values[1] = Float8GetDatum(distance);
 		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
 		scan->rest_in->tts_values[3] = BoolGetDatum(exact);
@@ -158,12 +184,48 @@ add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *t
 	}
 }
 
-static ItemPointerData *
-copy_tids(const ItemPointerData *tids, uint32 n)
+/* Gives a hit rows beside its first. */
+static void
+copy_more(AnnScan *scan, AnnHit *hit, const ItemPointerData *tids, uint32 n)
 {
-	ItemPointerData *copy = palloc_extended(sizeof(ItemPointerData) * (Size) n, MCXT_ALLOC_HUGE);
+	Size		size = sizeof(ItemPointerData) * (Size) n;
 
-	return memcpy(copy, tids, sizeof(ItemPointerData) * (Size) n);
+	hit->nmore = n;
+	hit->more = NULL;
+	if (n > 0)
+		hit->more = memcpy(palloc_extended(size, MCXT_ALLOC_HUGE), tids, size);
+	scan->more_size += size;
+}
+
+static void
+free_more(AnnScan *scan, AnnHit *hit)
+{
+	if (hit->more != NULL)
+		pfree(hit->more);
+	scan->more_size -= sizeof(ItemPointerData) * (Size) hit->nmore;
+	hit->more = NULL;
+	hit->nmore = 0;
+}
+
+static int
+compare_hits(const void *a, const void *b)
+{
+	double		x = ((const AnnHit *) a)->distance;
+	double		y = ((const AnnHit *) b)->distance;
+
+	return (x > y) - (x < y);
+}
+
+/* Forgets the farther half of the hits.  In ascending order they are a heap. */
+static void
+forget_far_hits(AnnScan *scan)
+{
+	int			kept = scan->hits.count / 2;
+
+	qsort(scan->hits.elements, scan->hits.count, sizeof(AnnHit), compare_hits);
+	scan->limit = scan->hits.elements[kept].distance;
+	while (scan->hits.count > kept)
+		free_more(scan, &scan->hits.elements[--scan->hits.count]);
 }
 
 void
@@ -188,12 +250,18 @@ AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *
 		return;
 	}
 
+	if (least > scan->limit)
+		return;
+
 	hit.distance = least;
 	hit.exact = error == 0;
 	hit.tid = tids[0];
-	hit.nmore = n - 1;
-	hit.more = n > 1 ? copy_tids(tids + 1, n - 1) : NULL;
+	copy_more(scan, &hit, tids + 1, n - 1);
 	ann_hit_heap_push(&scan->hits, &hit);
+
+	if (scan->hits.count > 1 &&
+		(scan->hits.count * sizeof(AnnHit) > allowance() || scan->more_size > allowance()))
+		forget_far_hits(scan);
 }
 
 static void
@@ -241,16 +309,17 @@ start(AnnScan *scan, IndexScanDesc desc)
 }
 
 /*
- * Sorts all rows not returned so far.  Where the order is kept, rows nearer than
- * one returned already come last of all: too late, but better than never.
+ * Begins a sort of rows by their distances, equal ones together.  Where the order
+ * is kept, rows nearer than one returned already come last of all: too late, but
+ * better than never.
  */
 static void
-collect(AnnScan *scan)
+begin_rest(AnnScan *scan)
 {
-	AttrNumber	attributes[] = {1, 2};
-	Oid			operators[] = {Int4LessOperator, Float8LessOperator};
-	Oid			collations[] = {InvalidOid, InvalidOid};
-	bool		nulls_first[] = {false, false};
+	AttrNumber	attributes[] = {1, 2, 3};
+	Oid			operators[] = {Int4LessOperator, Float8LessOperator, Int8LessOperator};
+	Oid			collations[] = {InvalidOid, InvalidOid, InvalidOid};
+	bool		nulls_first[] = {false, false, false};
 	TupleDesc	desc = CreateTemplateTupleDesc(5);
 
 	TupleDescInitEntry(desc, 1, "late", INT4OID, -1, 0);
@@ -260,11 +329,21 @@ collect(AnnScan *scan)
 	TupleDescInitEntry(desc, 5, "stored", INT8OID, -1, 0);
 	AnnTupleDescFinalize(desc);
 
-	scan->rest = tuplesort_begin_heap(desc, 2, attributes, operators, collations, nulls_first,
+	scan->rest = tuplesort_begin_heap(desc, 3, attributes, operators, collations, nulls_first,
 									  work_mem, NULL, TUPLESORT_NONE);
 	scan->rest_in = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	scan->rest_out = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+}
 
+/* Sorts all rows not returned so far. */
+static void
+collect(AnnScan *scan)
+{
+	/* What lies beyond the horizon is among the rest. */
+	while (scan->hits.count > 0)
+		free_more(scan, &scan->hits.elements[--scan->hits.count]);
+
+	begin_rest(scan);
 	scan->methods->all(scan);
 	tuplesort_performsort(scan->rest);
 }
@@ -327,8 +406,12 @@ fetch_distance(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 			break;
 		CHECK_FOR_INTERRUPTS();
 		if (hit->nmore == 0)
+		{
+			free_more(scan, hit);
 			return false;
+		}
 		hit->tid = hit->more[--hit->nmore];
+		scan->more_size -= sizeof(ItemPointerData);
 	}
 
 	oldcontext = MemoryContextSwitchTo(AnnFetchContext(scan->fetch));
@@ -338,8 +421,27 @@ fetch_distance(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 }
 
 /*
- * Takes the nearest hit, if its distance is known; if not, finds it out, and puts
- * the hit back unless our snapshot is known to see none of its rows.
+ * Makes the distance of a hit the true one; false if our snapshot is known to see
+ * none of its rows.
+ */
+static bool
+make_exact(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
+{
+	if (hit->exact)
+		return true;
+
+	if (!read_distance(scan, hit) && !fetch_distance(scan, desc, hit))
+		return false;
+
+	if (isnan(hit->distance))
+		hit->distance = INFINITY;
+	hit->exact = true;
+	return true;
+}
+
+/*
+ * Takes the nearest hit, if its distance is known; if not, finds it out and puts
+ * the hit back.
  */
 static bool
 take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
@@ -350,14 +452,8 @@ take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 
 	if (hit->nmore == 0 && AnnReturned_lookup(scan->returned, tid_to_number(&hit->tid)) != NULL)
 		return false;
-
-	if (!read_distance(scan, hit) && !fetch_distance(scan, desc, hit))
-		return false;
-
-	if (isnan(hit->distance))
-		hit->distance = INFINITY;
-	hit->exact = true;
-	ann_hit_heap_push(&scan->hits, hit);
+	if (make_exact(scan, desc, hit))
+		ann_hit_heap_push(&scan->hits, hit);
 	return false;
 }
 
@@ -365,45 +461,106 @@ take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 static bool
 next_of_stream(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
-	for (;;)
+	while (!returned_too_many(scan))
 	{
-		if (scan->hits.count == 0 || ann_hit_heap_top(&scan->hits)->distance > scan->horizon)
+		double		nearest = scan->hits.count > 0 ? ann_hit_heap_top(&scan->hits)->distance : INFINITY;
+
+		if (nearest > scan->limit)
+			return false;
+
+		if (scan->hits.count == 0 || nearest > scan->horizon)
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (!scan->methods->next_batch(scan))
 				return false;
 		}
-		/* Found too late to be returned in order: it is among the rest. */
-		else if (take_hit(scan, desc, hit) && !(scan->strict && hit->distance < scan->last))
-			return true;
+		else if (take_hit(scan, desc, hit))
+		{
+			if (!scan->strict || hit->distance >= scan->last)
+				return true;
+
+			/* Found too late to be returned in order: it is among the rest. */
+			free_more(scan, hit);
+		}
 	}
+	return false;
+}
+
+/* Fetches a row of the rest, which is a hit of its own. */
+static bool
+get_rest(Tuplesortstate *rest, TupleTableSlot *slot, AnnHit *hit, bool *late)
+{
+	bool		isnull;
+
+	if (TTS_EMPTY(slot) && !tuplesort_gettupleslot(rest, true, false, slot, NULL))
+		return false;
+
+	*late = DatumGetInt32(slot_getattr(slot, 1, &isnull)) != 0;
+	hit->distance = DatumGetFloat8(slot_getattr(slot, 2, &isnull));
+	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 3, &isnull)), &hit->tid);
+	hit->exact = DatumGetBool(slot_getattr(slot, 4, &isnull));
+	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 5, &isnull)), &hit->stored);
+	hit->nmore = 0;
+	hit->more = NULL;
+	return true;
 }
 
 /* Moves the next of the rest to the hits, unless something there comes before it. */
 static bool
 read_rest(AnnScan *scan)
 {
-	TupleTableSlot *slot = scan->rest_out;
-	AnnHit		hit = {0};
-	bool		isnull;
-
-	if (TTS_EMPTY(slot) && !tuplesort_gettupleslot(scan->rest, true, false, slot, NULL))
-		return false;
+	AnnHit		hit;
+	bool		late;
 
 	/* Late rows come when all others are gone. */
-	if (DatumGetInt32(slot_getattr(slot, 1, &isnull)) != 0 && !scan->late)
+	if (!get_rest(scan->rest, scan->rest_out, &hit, &late) || (late && !scan->late))
 		return false;
-
-	hit.distance = DatumGetFloat8(slot_getattr(slot, 2, &isnull));
 	if (scan->hits.count > 0 && ann_hit_heap_top(&scan->hits)->distance < hit.distance)
 		return false;
 
-	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 3, &isnull)), &hit.tid);
-	hit.exact = DatumGetBool(slot_getattr(slot, 4, &isnull));
-	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 5, &isnull)), &hit.stored);
 	ann_hit_heap_push(&scan->hits, &hit);
-	ExecClearTuple(slot);
+	ExecClearTuple(scan->rest_out);
 	return true;
+}
+
+static void
+settle_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (make_exact(scan, desc, hit))
+		add_to_rest(scan, hit->distance, true, &hit->tid, 1, &hit->stored);
+}
+
+/*
+ * Puts the rest into the order of its true distances, after which nothing has to
+ * be remembered: what would be returned twice comes twice in a row.
+ */
+static void
+settle(AnnScan *scan, IndexScanDesc desc)
+{
+	Tuplesortstate *rest = scan->rest;
+	TupleTableSlot *rest_in = scan->rest_in;
+	TupleTableSlot *rest_out = scan->rest_out;
+	AnnHit		hit;
+	bool		late;
+
+	begin_rest(scan);
+	while (scan->hits.count > 0)
+		settle_hit(scan, desc, &scan->hits.elements[--scan->hits.count]);
+	while (scan->late_hits.count > 0)
+		settle_hit(scan, desc, &scan->late_hits.elements[--scan->late_hits.count]);
+	while (get_rest(rest, rest_out, &hit, &late))
+	{
+		ExecClearTuple(rest_out);
+		settle_hit(scan, desc, &hit);
+	}
+	end_rest(rest, rest_in, rest_out);
+	tuplesort_performsort(scan->rest);
+
+	pfree(scan->hits.elements);
+	ann_hit_heap_init(&scan->hits, 8);
+	AnnReturned_reset(scan->returned);
+	scan->settled = true;
 }
 
 static bool
@@ -411,6 +568,11 @@ next_of_rest(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
 	for (;;)
 	{
+		if (!scan->settled &&
+			(returned_too_many(scan) ||
+			 (scan->hits.count + scan->late_hits.count) * sizeof(AnnHit) > allowance()))
+			settle(scan, desc);
+
 		if (read_rest(scan))
 			continue;
 
@@ -446,29 +608,31 @@ next_of_hit(AnnScan *scan, ItemPointerData *tid)
 		*tid = i == 0 ? scan->current.tid : scan->current.more[i - 1];
 
 		/* Even the rest may have a row twice, if it was moved meanwhile. */
-		AnnReturned_insert(scan->returned, tid_to_number(tid), &found);
+		if (scan->settled)
+			found = tid_to_number(tid) == scan->previous;
+		else
+			AnnReturned_insert(scan->returned, tid_to_number(tid), &found);
+		scan->previous = tid_to_number(tid);
 		if (!found)
 			return true;
 	}
 	return false;
 }
 
-/* Makes the next hit the one to be handed out; false at the end of the scan. */
+/* The next hit to be handed out; false at the end of the scan. */
 static bool
-next_hit(AnnScan *scan, IndexScanDesc desc)
+next_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
-	if (scan->phase == PHASE_STREAM && next_of_stream(scan, desc, &scan->current))
+	if (scan->phase == PHASE_STREAM && next_of_stream(scan, desc, hit))
 		return true;
 
 	if (scan->phase != PHASE_REST)
 	{
-		/* What lies beyond the horizon is among the rest. */
-		ann_hit_heap_reset(&scan->hits);
 		scan->phase = PHASE_COLLECT;
 		collect(scan);
 		scan->phase = PHASE_REST;
 	}
-	return next_of_rest(scan, desc, &scan->current);
+	return next_of_rest(scan, desc, hit);
 }
 
 bool
@@ -486,11 +650,12 @@ AnnGetTuple(IndexScanDesc desc, ScanDirection dir)
 
 	while (!(found = next_of_hit(scan, &tid)))
 	{
-		if (scan->current.nmore > 0)
-			pfree(scan->current.more);
-		scan->current.nmore = 0;
-		if (!next_hit(scan, desc))
+		AnnHit		hit;
+
+		free_more(scan, &scan->current);
+		if (!next_hit(scan, desc, &hit))
 			break;
+		scan->current = hit;
 		scan->last = scan->late ? scan->last : scan->current.distance;
 		scan->next_more = 0;
 	}

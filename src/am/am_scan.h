@@ -7,7 +7,8 @@
  * relaxed order, does not keep) the order from batch to batch, and when the
  * method has no more to offer, however few that were, looks at every row of the
  * index, sorts those not yet returned and returns them too.  So a LIMIT is
- * filled whenever there are rows enough.
+ * filled whenever there are rows enough.  However many there are, the shell
+ * remembers no more than a small multiple of work_mem.
  *
  * A method may know distances only approximately.  Then the shell reads the
  * values of the rows in question, from the index's store or else from the table,
@@ -75,6 +76,8 @@ typedef struct AnnScan
 	double		last;			/* distance of the last row handed out */
 	BlockNumber heap_blocks;	/* of the table when last looked */
 	ann_hit_heap hits;			/* found, not handed out yet */
+	Size		more_size;		/* of their more[] */
+	double		limit;			/* beyond it hits were forgotten, to save memory */
 	AnnHit		current;		/* being handed out */
 	uint32		next_more;		/* of current */
 	struct AnnReturned_hash *returned;	/* rows handed out */
@@ -84,6 +87,8 @@ typedef struct AnnScan
 	Tuplesortstate *rest;		/* rows never found by the method */
 	TupleTableSlot *rest_in;
 	TupleTableSlot *rest_out;
+	bool		settled;		/* the rest is sorted by true distances, */
+	uint64		previous;		/* and this is the row it gave last */
 	bool		late;			/* the rest has come to the late rows */
 	ann_hit_heap late_hits;		/* rows that turned out to be late */
 } AnnScan;

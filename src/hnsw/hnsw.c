@@ -88,6 +88,16 @@ fits(const AnnSpace *space, int m)
 	return shape.max_level >= HNSW_MIN_MAX_LEVEL;
 }
 
+/* Do nodes with the codes of neighbours that are wanted, if any are, fit few pages? */
+static bool
+fits_fast(const AnnSpace *space, int m)
+{
+	HnswShape	shape;
+
+	HnswMakeShape(&shape, space, m, space->near_bits > 0);
+	return shape.near_size > 0 || space->near_bits == 0;
+}
+
 /* Nodes of a shape on a page. */
 static int
 nodes_per_page(const AnnSpace *space, int m, bool near)
@@ -169,6 +179,11 @@ HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction)
 
 	AnnSpaceCreate(space, rel);
 	set_precision(space, rel, options, *m);
+	if (options != NULL && options->layout == HNSW_LAYOUT_FAST && !fits_fast(space, *m))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("layout \"fast\" is not possible with %d dimensions and m = %d", space->dim, *m),
+				 errdetail("Nodes with codes of their neighbours would take too many pages.")));
 }
 
 int

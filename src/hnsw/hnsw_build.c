@@ -376,7 +376,7 @@ flush(AnnBuild *build)
 	bool	   *flushed = HnswMemoryFlushed(build->area);
 	bool		ours;
 
-	LWLockAcquire(HnswMemoryFlushLock(build->area), LW_EXCLUSIVE);
+	AnnGateClose(HnswMemoryGate(build->area));
 	ours = !*flushed;
 	if (ours)
 	{
@@ -384,7 +384,7 @@ flush(AnnBuild *build)
 		write_share(&state->index, build->area, 0, 1);
 		*flushed = true;
 	}
-	LWLockRelease(HnswMemoryFlushLock(build->area));
+	AnnGateOpen(HnswMemoryGate(build->area));
 
 	if (ours)
 		ereport(NOTICE,
@@ -404,14 +404,14 @@ hnsw_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 	if (!AnnQueryPrepare(&state->value, &state->index.space, value, true))
 		return false;
 
-	LWLockAcquire(HnswMemoryFlushLock(build->area), LW_SHARED);
+	AnnGateEnter(HnswMemoryGate(build->area));
 	flushed = *HnswMemoryFlushed(build->area);
 	if (!flushed)
 	{
 		AnnQuerySetCode(&state->code, state->value.code, state->value.size);
 		added = HnswMemInsert(&state->graph, tid);
 	}
-	LWLockRelease(HnswMemoryFlushLock(build->area));
+	AnnGateLeave(HnswMemoryGate(build->area));
 
 	if (!added)
 	{

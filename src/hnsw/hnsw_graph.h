@@ -11,6 +11,7 @@
 
 #include "storage/lwlock.h"
 
+#include "am/am_gate.h"
 #include "am/am_visited.h"
 #include "hnsw/hnsw_page.h"
 #include "space/space.h"
@@ -226,8 +227,8 @@ extern Size HnswMemorySize(const AnnSpace *space, int m, double nodes);
 /* Makes an empty graph of an area. */
 extern void HnswMemoryInit(HnswMemory *memory, Size size, int m);
 
-/* The lock that guards the transition of a build from memory to pages. */
-extern LWLock *HnswMemoryFlushLock(HnswMemory *memory);
+/* The gate between a build in memory and one on pages. */
+extern AnnGate *HnswMemoryGate(HnswMemory *memory);
 
 /* The lock that stands in for the graph lock once it has been made. */
 extern LWLock *HnswMemoryGraphLock(HnswMemory *memory);

@@ -37,8 +37,8 @@ struct HnswMemory
 	HnswNode	entry;
 	int			entry_level;
 
-	/* Held shared while a row is added; exclusively to set flushed. */
-	LWLock		flush_lock;
+	/* Passed to add a row; closed to set flushed. */
+	AnnGate		gate;
 	bool		flushed;
 
 	/* Each guards the lists and heap TIDs of its nodes. */
@@ -147,17 +147,17 @@ HnswMemoryInit(HnswMemory *memory, Size size, int m)
 	memory->entry = HNSW_NO_ITEM;
 	memory->entry_level = -1;
 	memory->flushed = false;
+	AnnGateInit(&memory->gate);
 	LWLockInitialize(&memory->alloc_lock, tranche);
 	LWLockInitialize(&memory->entry_lock, tranche);
-	LWLockInitialize(&memory->flush_lock, tranche);
 	for (int i = 0; i < NODE_LOCKS; i++)
 		LWLockInitialize(&memory->node_locks[i].lock, tranche);
 }
 
-LWLock *
-HnswMemoryFlushLock(HnswMemory *memory)
+AnnGate *
+HnswMemoryGate(HnswMemory *memory)
 {
-	return &memory->flush_lock;
+	return &memory->gate;
 }
 
 LWLock *

@@ -12,10 +12,10 @@
 #include "commands/progress.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "storage/lwlock.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "am/am_gate.h"
 #include "am/am_sample.h"
 #include "ivfflat/ivfflat.h"
 #include "space/kmeans.h"
@@ -51,8 +51,8 @@ typedef struct IvfMemory
 	Size		entries;
 	Size		entry_size;
 
-	/* Held shared to add entries, exclusively to write them out. */
-	LWLock		lock;
+	/* Passed to add entries, closed to write them out. */
+	AnnGate		gate;
 	pg_atomic_uint64 count;		/* may go beyond the capacity */
 } IvfMemory;
 
@@ -225,6 +225,7 @@ write_entries(IvfIndex *index, IvfMemory *memory)
 		uint32		n = starts[list + 1] - starts[list];
 		IvfRow	   *rows;
 
+		CHECK_FOR_INTERRUPTS();
 		if (n == 0)
 			continue;
 		rows = palloc_extended(sizeof(IvfRow) * (Size) n, MCXT_ALLOC_HUGE);
@@ -287,16 +288,11 @@ link_lists(IvfIndex *index, IvfMemory *memory)
 static void
 ivf_build_init(AnnBuild *build)
 {
-	static int	tranche = 0;
 	IvfMemory  *memory = build->area;
 	const IvfBuild *ours = (IvfBuild *) build;
 	int			lists = ours->lists;
 	IvfIndex	index;
 	Size		p = MEMORY_CENTRES;
-
-	if (tranche == 0)
-		tranche = LWLockNewTrancheId();
-	LWLockRegisterTranche(tranche, "IvfBuild");
 
 	IvfOpen(&index, build->index);
 	memory->lists = lists;
@@ -317,7 +313,7 @@ ivf_build_init(AnnBuild *build)
 	memory->capacity = Min(memory->capacity, PG_INT32_MAX);
 	memory->order = p;
 	memory->entries = MAXALIGN(p + sizeof(uint32) * memory->capacity);
-	LWLockInitialize(&memory->lock, tranche);
+	AnnGateInit(&memory->gate);
 	pg_atomic_init_u64(&memory->count, 0);
 }
 
@@ -366,7 +362,7 @@ find_list(IvfBuildState *state, int lists, const IvfPoint *point)
 	return best;
 }
 
-/* Where the next entry goes; NULL if memory is full.  The lock is held shared. */
+/* Where the next entry goes; NULL if memory is full.  We are past the gate. */
 static Entry *
 add_entry(IvfMemory *memory)
 {
@@ -393,19 +389,19 @@ ivf_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 	list = find_list(state, memory->lists, &point);
 	kept = IvfKeepValue(&state->index, &query, tid, &place);
 
-	LWLockAcquire(&memory->lock, LW_SHARED);
+	AnnGateEnter(&memory->gate);
 	while ((entry = add_entry(memory)) == NULL)
 	{
-		LWLockRelease(&memory->lock);
-		LWLockAcquire(&memory->lock, LW_EXCLUSIVE);
+		AnnGateLeave(&memory->gate);
+		AnnGateClose(&memory->gate);
 		if (pg_atomic_read_u64(&memory->count) >= memory->capacity)
 			write_entries(&state->index, memory);
-		LWLockRelease(&memory->lock);
-		LWLockAcquire(&memory->lock, LW_SHARED);
+		AnnGateOpen(&memory->gate);
+		AnnGateEnter(&memory->gate);
 	}
 	entry->list = list;
 	IvfEncodeRow(&state->index, state->centres[list], &point, kept, tid, &entry->row);
-	LWLockRelease(&memory->lock);
+	AnnGateLeave(&memory->gate);
 	return true;
 }
 

@@ -72,7 +72,7 @@ gather(IvfChange *change, int old, ItemPointerData first)
 	IvfWalk		walk;
 
 	IvfWalkBegin(&walk, index, from->list.number, first, true);
-	while (!ItemPointerEquals(&walk.next, &from->gathered) &&
+	while (ItemPointerCompare(&walk.next, &from->gathered) != 0 &&
 		   IvfWalkNext(&walk, BUFFER_LOCK_EXCLUSIVE))
 	{
 		AnnEdit		edit;
@@ -289,7 +289,7 @@ lock_centres(IvfChange *change, Buffer *bufs)
 		centre = IvfGetCentre(index, bufs[i], from->list.offset);
 		if (centre == NULL || centre->list != from->list.number)
 			AnnCorrupted(index->rel, from->list.blkno, "The centre of a list is missing");
-		unchanged &= ItemPointerEquals(&centre->first, &from->gathered);
+		unchanged &= ItemPointerCompare(&centre->first, &from->gathered) == 0;
 	}
 
 	if (unchanged)

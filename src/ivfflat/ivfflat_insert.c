@@ -96,7 +96,7 @@ add_row(IvfIndex *index, IvfList *list, IvfRow row, bool *grown)
 
 		list->rows = centre->rows;
 		list->limit = centre->limit;
-		if (ItemPointerEquals(&centre->first, &list->first))
+		if (ItemPointerCompare(&centre->first, &list->first) == 0)
 		{
 			list->rows += count;
 			prepend(index, list, buf, row);

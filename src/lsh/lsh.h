@@ -129,12 +129,13 @@ typedef struct LshWalk
 	LshPlace	high;
 	BlockNumber next;
 	bool		done;
+	Buffer		buf;			/* the leaf it is at */
 } LshWalk;
 
 extern void LshWalkBegin(LshWalk *walk, LshIndex *index, int table);
 
-/* The next leaf, locked; InvalidBuffer at the end. */
-extern Buffer LshWalkNext(LshWalk *walk, int lockmode, int *count);
+/* Goes to the next leaf, locked; false at the end. */
+extern bool LshWalkNext(LshWalk *walk, int lockmode, int *count);
 
 /* lsh_value.c */
 

@@ -312,6 +312,7 @@ static void
 write_tables(LshIndex *index, Tuplesortstate *sort)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(sorted_desc(), &TTSOpsMinimalTuple);
+	void	   *row = palloc(index->row_size);
 	int			table = 0;
 	Writer		writer;
 
@@ -327,9 +328,13 @@ write_tables(LshIndex *index, Tuplesortstate *sort)
 			end_table(&writer);
 			begin_table(&writer, index, ++table);
 		}
-		write_entry(&writer, VARDATA_ANY(DatumGetPointer(slot_getattr(slot, 3, &isnull))));
+
+		/* In the tuple it may lie anywhere. */
+		memcpy(row, VARDATA_ANY(DatumGetPointer(slot_getattr(slot, 3, &isnull))), index->row_size);
+		write_entry(&writer, row);
 	}
 	end_table(&writer);
+	pfree(row);
 	ExecDropSingleTupleTableSlot(slot);
 }
 

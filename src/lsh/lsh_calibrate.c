@@ -66,15 +66,14 @@ static void
 find_neighbours(LshIndex *index, Probe *probes, int nprobes)
 {
 	LshWalk		walk;
-	Buffer		buf;
 	int			count;
 
 	LshWalkBegin(&walk, index, 0);
-	while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count)))
+	while (LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count))
 	{
 		for (int i = 0; i < nprobes; i++)
-			compare_leaf(index, LshPageNode(BufferGetPage(buf)), count, &probes[i]);
-		UnlockReleaseBuffer(buf);
+			compare_leaf(index, LshPageNode(BufferGetPage(walk.buf)), count, &probes[i]);
+		UnlockReleaseBuffer(walk.buf);
 	}
 }
 

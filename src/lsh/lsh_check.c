@@ -280,15 +280,14 @@ check_rows(LshVerifier *verifier)
 {
 	void	   *hashed = palloc(LshHashedSize(&verifier->index.hash));
 	LshWalk		walk;
-	Buffer		buf;
 	int			count;
 
 	LshWalkBegin(&walk, &verifier->index, verifier->table);
-	while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count)))
+	while (LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count))
 	{
-		verifier->blkno = BufferGetBlockNumber(buf);
-		memcpy(verifier->copy.data, BufferGetPage(buf), BLCKSZ);
-		UnlockReleaseBuffer(buf);
+		verifier->blkno = BufferGetBlockNumber(walk.buf);
+		memcpy(verifier->copy.data, BufferGetPage(walk.buf), BLCKSZ);
+		UnlockReleaseBuffer(walk.buf);
 		for (int i = 0; i < count; i++)
 			check_row(verifier, LshPageNode(verifier->copy.data), i, &walk.from, hashed);
 	}

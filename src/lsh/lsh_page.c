@@ -439,14 +439,14 @@ LshWalkBegin(LshWalk *walk, LshIndex *index, int table)
 	walk->done = false;
 }
 
-Buffer
+bool
 LshWalkNext(LshWalk *walk, int lockmode, int *count)
 {
 	Buffer		buf = InvalidBuffer;
 	LshNode		node;
 
 	if (walk->done)
-		return InvalidBuffer;
+		return false;
 
 	CHECK_FOR_INTERRUPTS();
 	walk->from = walk->high;
@@ -469,5 +469,6 @@ LshWalkNext(LshWalk *walk, int lockmode, int *count)
 	walk->high = node->high;
 	if (!walk->done && LshPlaceCompare(&walk->high, &walk->from) <= 0)
 		AnnCorrupted(walk->index->rel, BufferGetBlockNumber(buf), "The leaves of a table are out of order");
-	return buf;
+	walk->buf = buf;
+	return true;
 }

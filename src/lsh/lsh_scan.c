@@ -119,16 +119,15 @@ lsh_scan_all(AnnScan *scan)
 	PGAlignedBlock *copy = palloc(sizeof(PGAlignedBlock));
 	LshIndex	index;
 	LshWalk		walk;
-	Buffer		buf;
 	int			count;
 
 	LshOpen(&index, scan->index);
 	index.strategy = GetAccessStrategy(BAS_BULKREAD);
 	LshWalkBegin(&walk, &index, 0);
-	while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count)))
+	while (LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count))
 	{
-		memcpy(copy->data, BufferGetPage(buf), BLCKSZ);
-		UnlockReleaseBuffer(buf);
+		memcpy(copy->data, BufferGetPage(walk.buf), BLCKSZ);
+		UnlockReleaseBuffer(walk.buf);
 		add_leaf(scan, &index, LshPageNode(copy->data), count);
 	}
 	FreeAccessStrategy(index.strategy);

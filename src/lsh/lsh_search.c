@@ -454,15 +454,14 @@ LshSearchAll(LshSearch *search)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(search->context);
 	LshWalk		walk;
-	Buffer		buf;
 	int			count;
 
 	LshWalkBegin(&walk, search->index, 0);
-	while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count)))
+	while (LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count))
 	{
-		if (AnnVisitedAdd(&search->visited, BufferGetBlockNumber(buf)))
-			note_leaf(search, LshPageNode(BufferGetPage(buf)), count);
-		UnlockReleaseBuffer(buf);
+		if (AnnVisitedAdd(&search->visited, BufferGetBlockNumber(walk.buf)))
+			note_leaf(search, LshPageNode(BufferGetPage(walk.buf)), count);
+		UnlockReleaseBuffer(walk.buf);
 	}
 	MemoryContextSwitchTo(oldcontext);
 }

@@ -218,16 +218,15 @@ lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	for (int table = 0; table < vacuum.index.hash.tables; table++)
 	{
 		LshWalk		walk;
-		Buffer		buf;
 		int			count;
 
 		LshWalkBegin(&walk, &vacuum.index, table);
-		while (BufferIsValid(buf = LshWalkNext(&walk, BUFFER_LOCK_EXCLUSIVE, &count)))
+		while (LshWalkNext(&walk, BUFFER_LOCK_EXCLUSIVE, &count))
 		{
-			BlockNumber blkno = BufferGetBlockNumber(buf);
+			BlockNumber blkno = BufferGetBlockNumber(walk.buf);
 
 			AnnVisitedAdd(&leaves, blkno);
-			if (vacuum_leaf(&vacuum, table, buf, count) == 0)
+			if (vacuum_leaf(&vacuum, table, walk.buf, count) == 0)
 				try_to_unlink(&vacuum, table, blkno, &walk.from);
 			AnnVacuumDelayPoint();
 		}

@@ -22,12 +22,6 @@ use constant {
 	LINKS => 2,
 	POSTINGS => 3 };
 
-my $seed = $ENV{ANN_TEST_SEED} // time;
-my $mutations = $ENV{ANN_TEST_MUTATIONS} // 40;
-
-note("ANN_TEST_SEED=$seed");
-srand($seed);
-
 my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement = none',
 	'statement_timeout = 5s', 'restart_after_crash = on');
 AnnTest->data($node);
@@ -197,33 +191,6 @@ my @near_damages = (
 	[ 'scale of a neighbour is infinite', sub { factor(4, pack('L', 0x7F800000)) }, qr/^I7\|/m ],
 	[ 'scale of a neighbour is negative', sub { factor(4, pack('f', -1)) }, qr/^I7\|/m ]);
 
-# Damage nobody thought of: a few item numbers and bytes, often where an item
-# or the metapage begins.
-sub mutate
-{
-	my @items = (items(), { block => 0, at => META, length => 64 });
-	my @done;
-
-	foreach (0 .. int(rand(4)))
-	{
-		my $item = $items[rand() < 0.1 ? -1 : rand @items];
-		my $words = rand() < 0.7 ? 16 : $item->{length} / 4;
-		my $at = $item->{block} * BLCKSZ + $item->{at} + 4 * int(rand($words < $item->{length} / 4 ? $words : $item->{length} / 4));
-		my $new = pack('L', rand() < 0.5 ? $items[rand $#items]{number} : int(rand(1 << 16)));
-
-		if (rand() < 0.4)
-		{
-			$at = rand() < 0.5 ? $at + int(rand(4)) : int(rand(length($test->{bytes}) - 4));
-			$new = pack('C*', map { int rand 256 } 0 .. int(rand(4)));
-		}
-		substr($test->{bytes}, $at, length $new) = $new;
-		push @done, "$at: " . unpack('H*', $new);
-	}
-	# what came out may be what was there
-	$test->put(0, BLCKSZ - 8, pack('L', 1));
-	return "@done";
-}
-
 foreach my $name (qw(full fast large))
 {
 	$layout = $layouts{$name};
@@ -236,7 +203,6 @@ foreach my $name (qw(full fast large))
 		CREATE TABLE source_$name AS SELECT i AS id, clustered(i % 100, $dim)::vector AS v FROM generate_series(1, 130) i
 			UNION ALL SELECT 1000 + i, clustered(7, $dim)::vector FROM generate_series(1, 60) i));
 	$test = AnnDamage->new($node, qq(
-		DROP TABLE IF EXISTS t%1\$d;
 		CREATE TABLE t%1\$d (id int, v vector($dim));
 		INSERT INTO t%1\$d SELECT id, v FROM source_$name WHERE id <= 110;
 		CREATE INDEX t%1\$d_idx ON t%1\$d USING hnsw (v vector_l2_ops) WITH (m = $m, ef_construction = 40, $options);
@@ -246,7 +212,7 @@ foreach my $name (qw(full fast large))
 	));
 	# What is on the metapage and in chains is the same with and without codes.
 	my @named = ($name ne 'fast' ? @damages : (), $layout->{near} ? @near_damages : ());
-	$test->run([ (map { [@$_] } @named), map { [ undef, \&mutate ] } 1 .. $mutations ], qq(
+	my $deeds = qq(
 		\\set VERBOSITY verbose
 		SET enable_seqscan = off;
 		SET hnsw.ef_search = 10;
@@ -260,7 +226,9 @@ foreach my $name (qw(full fast large))
 		INSERT INTO TABLE SELECT 3000 + i, clustered(7, $dim) FROM generate_series(1, 15) i;
 		\\warn vacuum
 		DELETE FROM TABLE WHERE id % 10 = 2;
-		VACUUM TABLE;));
+		VACUUM TABLE;);
+	$test->run([ map { [@$_] } @named ], $deeds);
+	$test->run_mutations(20, $deeds);
 }
 
 done_testing();

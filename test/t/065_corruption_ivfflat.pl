@@ -24,12 +24,6 @@ use constant {
 	PLACE => 8 + 8 + 16,
 	ROWS => 16 };
 
-my $seed = $ENV{ANN_TEST_SEED} // time;
-my $mutations = $ENV{ANN_TEST_MUTATIONS} // 60;
-
-note("ANN_TEST_SEED=$seed");
-srand($seed);
-
 my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement = none',
 	'statement_timeout = 5s', 'restart_after_crash = on');
 AnnTest->data($node);
@@ -150,28 +144,7 @@ my @damages = (
 		set($s, ROWS, join '', map { chr int rand 256 } 1 .. $s->{length} - ROWS) }, qr/^I\d\|/m ],
 	[ 'index cut off', sub { $test->{bytes} = substr($test->{bytes}, 0, 3 * BLCKSZ) }, qr/^I\d\|/m ]);
 
-# Damage nobody thought of: a few bytes of items or anywhere.
-sub mutate
-{
-	my @done;
-
-	foreach (0 .. int(rand(4)))
-	{
-		my @items = (of_kind(CENTRES), of_kind(LISTS), (of_kind(VALUES))[ 0 .. 10 ]);
-		my $item = $items[rand @items];
-		my $at = $item->{block} * BLCKSZ + $item->{at} + 2 * int(rand(rand() < 0.5 ? 14 : $item->{length} / 2));
-		my $new = pack('S', rand() < 0.5 ? int(rand(12)) : int(rand(1 << 16)));
-
-		$at = int(rand(length($test->{bytes}) - 4)) if rand() < 0.3;
-		substr($test->{bytes}, $at, length $new) = $new;
-		push @done, "$at: " . unpack('H*', $new);
-	}
-	# what came out may be what was there
-	$test->put(0, BLCKSZ - 8, pack('L', 1));
-	return "@done";
-}
-
-$test->run([ @damages, map { [ undef, \&mutate ] } 1 .. $mutations ], q(
+my $deeds = q(
 	\set VERBOSITY verbose
 	SET enable_seqscan = off;
 	\warn search
@@ -184,6 +157,9 @@ $test->run([ @damages, map { [ undef, \&mutate ] } 1 .. $mutations ], q(
 	INSERT INTO TABLE SELECT 3000 + i, clustered(7, 6) FROM generate_series(1, 150) i;
 	\warn vacuum
 	DELETE FROM TABLE WHERE id % 10 <> 2;
-	VACUUM TABLE;));
+	VACUUM TABLE;);
+
+$test->run(\@damages, $deeds);
+$test->run_mutations(30, $deeds);
 
 done_testing();

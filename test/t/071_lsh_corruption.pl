@@ -3,8 +3,6 @@
 # number in lsh/README.md section 3, and everybody else gives an answer or an
 # error, but neither crashes nor hangs.
 #
-# Pages are written to while the server is down.
-#
 use strict;
 use warnings;
 
@@ -12,6 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use AnnDamage;
 use AnnTest;
 
 use constant {
@@ -19,64 +18,25 @@ use constant {
 	NODE => 24,		# offset of a node's contents
 	ENTRIES => 56 };
 
-my $seed = $ENV{ANN_TEST_SEED} // time;
-my $mutations = 100;
-
-note("ANN_TEST_SEED=$seed");
-srand($seed);
-
 my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement = none',
 	'statement_timeout = 5s', 'restart_after_crash = on');
 AnnTest->data($node);
 
-# The table of a test.  Every one has the same rows in the same places, so all
-# indexes are the same: two tables of some leaves each, split and unlinked.
-my $tables = 0;
-
-sub create
-{
-	return map { sprintf q(
-		CREATE TABLE t%1$d (id int, v bit(64));
-		INSERT INTO t%1$d SELECT id, v FROM source WHERE id <= 1000;
-		CREATE INDEX t%1$d_idx ON t%1$d USING lsh (v bit_jaccard_ops) WITH (tables = 2);
-		INSERT INTO t%1$d SELECT id, v FROM source WHERE id > 1000;
-		DELETE FROM t%1$d WHERE id %% 10 = 1;
-		VACUUM t%1$d;
-	), $tables++ } (1 .. $_[0]);
-}
-
 $node->safe_psql('postgres', q(
-	CREATE TABLE source AS SELECT i AS id, hashint8(i)::bit(32) || hashint8(-i)::bit(32) AS v FROM generate_series(1, 2500) i;
-) . join('', create(1)));
-my $sound = slurp_index('t0_idx');
+	CREATE TABLE source AS SELECT i AS id, hashint8(i)::bit(32) || hashint8(-i)::bit(32) AS v FROM generate_series(1, 2500) i));
 
-sub index_file
-{
-	my ($index) = @_;
-	return $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$index')");
-}
+# Two tables of some leaves each, split and unlinked.
+my $test = AnnDamage->new($node, q(
+	CREATE TABLE t%1$d (id int, v bit(64));
+	INSERT INTO t%1$d SELECT id, v FROM source WHERE id <= 1000;
+	CREATE INDEX t%1$d_idx ON t%1$d USING lsh (v bit_jaccard_ops) WITH (tables = 2);
+	INSERT INTO t%1$d SELECT id, v FROM source WHERE id > 1000;
+	DELETE FROM t%1$d WHERE id %% 10 = 1;
+	VACUUM t%1$d;
+));
 
-sub slurp_index
-{
-	my ($index) = @_;
-	$node->safe_psql('postgres', 'CHECKPOINT');
-	return slurp_file(index_file($index));
-}
-
-# Pages that the tests change; then put down as the index.
-my $bytes;
-
-sub put
-{
-	my ($block, $offset, $new) = @_;
-	substr($bytes, $block * BLCKSZ + $offset, length $new) = $new;
-}
-
-sub get
-{
-	my ($block, $offset, $template, $length) = @_;
-	return unpack($template, substr($bytes, $block * BLCKSZ + $offset, $length));
-}
+sub put { $test->put(@_); }
+sub get { return $test->get(@_); }
 
 # Leaves of the first table: the first, which has a right sibling, and that.
 sub leaf { return get(1, ENTRIES + 12, 'L', 4); }
@@ -126,54 +86,13 @@ my @damages = (
 	[ 'key', sub { put(leaf(), row(0), pack('L', get(leaf(), row(0), 'L', 4) ^ 1)) }, qr/^I6\|/m ],
 	[ 'value', sub { put(leaf(), row(0) + 12, pack('LL', 0x01234567, 0x89ABCDEF)) }, qr/^I6\|/m ],
 
-	[ 'row twice', sub { put(leaf(), row(0) + 4, substr($bytes, leaf() * BLCKSZ + row(1) + 4, 6)) }, qr/^I7\|/m ],
+	[ 'row twice', sub { put(leaf(), row(0) + 4, substr($test->{bytes}, leaf() * BLCKSZ + row(1) + 4, 6)) }, qr/^I7\|/m ],
 	[ 'row lost', sub { put(leaf(), 12, pack('S', get(leaf(), 12, 'S', 2) - 20)) }, qr/^I7\|/m ],
 	[ 'row nowhere', sub { put(leaf(), row(0) + 4, pack('SSS', 0xFF, 0xFFFF, 1)) }, qr/^I7\|/m ],
 
 	[ 'noise in the middle', sub { put(leaf(), 3000, join '', map { chr int rand 256 } 1 .. 2000) }, qr/^I\d\|/m ],
-	[ 'index cut off', sub { $bytes = substr($bytes, 0, 5 * BLCKSZ) }, qr/^I\d\|/m ]);
+	[ 'index cut off', sub { $test->{bytes} = substr($test->{bytes}, 0, 5 * BLCKSZ) }, qr/^I\d\|/m ]);
 
-# Damage nobody thought of: a few bytes, mostly of nodes' own.
-sub mutate
-{
-	my @done;
-
-	while (!@done || $bytes eq $sound || rand() < 0.6)
-	{
-		my $block = int(rand(length($bytes) / BLCKSZ));
-		my $at = $block * BLCKSZ + (rand() < 0.5 ? int(rand(ENTRIES + 40)) : int(rand(BLCKSZ - 4)));
-		my $new = rand() < 0.5 ? pack('L', int(rand(length($bytes) / BLCKSZ))) :
-			pack('C*', map { int rand 256 } 0 .. int(rand(4)));
-
-		substr($bytes, $at, length $new) = $new;
-		push @done, "$at: " . unpack('H*', $new);
-	}
-	return "@done";
-}
-
-push @damages, [ undef, \&mutate ] foreach 1 .. $mutations;
-
-# All damage is done at once: table t0 stays sound.
-$node->safe_psql('postgres', join('', create(scalar @damages)));
-my @files = map { index_file("t${_}_idx") } (0 .. @damages);
-$node->stop;
-foreach my $i (1 .. @damages)
-{
-	my $damage = $damages[ $i - 1 ];
-
-	$bytes = $sound;
-	my $done = $damage->[1]->();
-	$damage->[0] //= $done;
-	die "$damage->[0]: nothing was done" if $bytes eq $sound;
-	open my $handle, '>', $files[$i] or die "$files[$i]: $!";
-	binmode $handle;
-	print $handle $bytes;
-	close $handle;
-}
-$node->start;
-AnnTest->index_ok($node, 't0_idx', 'as it was');
-
-# What everybody does.  Each is to succeed or to say that the index is damaged.
 my $deeds = q(
 	\set VERBOSITY verbose
 	SET enable_seqscan = off;
@@ -187,54 +106,7 @@ my $deeds = q(
 	DELETE FROM TABLE WHERE id % 10 = 2;
 	VACUUM TABLE;);
 
-# What is wrong with how these end, or '': an error may name the index and a
-# block of it, or be the core's own of a page that it cannot read.
-sub wrong
-{
-	my ($index, $stderr) = @_;
-	my @wrong;
-	my $name = '';
-
-	foreach my $line (split /\n/, $stderr)
-	{
-		$name = $line if $line !~ /:/;
-		next if $line !~ /ERROR|FATAL|PANIC|server closed|connection/;
-		next if $line =~ /ERROR:  XX002: .*"$index".* block \d+/;
-		next if $line =~ /ERROR:  0A000: index "$index" has format version/;
-		next if $line =~ /ERROR:  XX001: invalid page in block \d+ of relation/;
-		# a heap TID may well lead beyond the table: the core says so
-		next if $line =~ /ERROR:  XX001: could not read block|ERROR:  XX000: could not open file .*target block/;
-		push @wrong, "$name: $line";
-	}
-	return join("\n", @wrong);
-}
-
-my @mutants;
-foreach my $i (1 .. @damages)
-{
-	my ($name, undef, $expected) = @{ $damages[ $i - 1 ] };
-	my ($status, $out, $err);
-
-	# if the one before crashed the server
-	$node->poll_query_until('postgres', 'SELECT true') or BAIL_OUT('the server is gone');
-
-	($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n
-		SELECT invariant, block, item, detail FROM ann_check('t${i}_idx')");
-	my $wrong = wrong("t${i}_idx", "ann_check\n$err");
-	like("$out$err", $expected, "$name: named by ann_check") if defined $expected;
-
-	($status, $out, $err) = $node->psql('postgres', $deeds =~ s/TABLE/t$i/gr, on_error_stop => 0);
-	$wrong .= wrong("t${i}_idx", $err);
-	if (defined $expected)
-	{
-		is($wrong, '', "$name: answers or errors");
-		is($node->psql('postgres', "REINDEX INDEX t${i}_idx"), 0, "$name: mended by REINDEX");
-	}
-	elsif ($wrong ne '')
-	{
-		push @mutants, "$name: $wrong";
-	}
-}
-is(join("\n", @mutants), '', "$mutations mutations: answers or errors");
+$test->run(\@damages, $deeds);
+$test->run_mutations(40, $deeds);
 
 done_testing();
