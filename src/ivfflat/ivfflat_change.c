@@ -86,6 +86,7 @@ gather(IvfChange *change, int old, ItemPointerData first)
 		AnnEditBegin(&edit, index->rel, false);
 		((IvfSegment) IvfEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at)))->flags |= IVF_CLOSED;
 		AnnEditCommit(&edit);
+		AnnPoint("ivfflat W4");
 	}
 	from->gathered = first;
 }
@@ -258,6 +259,7 @@ number_lists(IvfChange *change)
 	for (int i = 0; i < change->nto; i++)
 		change->to[i].centre->list = meta->next_list++;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W10");
 }
 
 /* Writes the rows from one on to their lists. */
@@ -394,6 +396,7 @@ replace_centres(IvfChange *change)
 	if (change->taken != NULL)
 		meta->taker = change->to[0].centre->list;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W6");
 	return true;
 }
 
@@ -414,6 +417,7 @@ free_list(IvfChange *change, const IvfOldList *from)
 		IvfDeleteItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
 		room = AnnPageRoom(AnnEditPage(&edit, walk.buf));
 		AnnEditCommit(&edit);
+		AnnPoint("ivfflat W8");
 		AnnRecordFreeSpace(index->rel, ItemPointerGetBlockNumber(&walk.at), room);
 	}
 }
@@ -430,6 +434,7 @@ note_failure(IvfChange *change)
 	AnnEditBegin(&edit, index->rel, false);
 	((IvfCentre) IvfEditItem(&edit, buf, list->offset))->limit = (uint32) change->count / 2 * 3;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W11");
 }
 
 /* Have both halves of a split enough rows? */

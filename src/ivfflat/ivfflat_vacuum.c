@@ -122,6 +122,7 @@ remove_dead(IvfVacuum *vacuum, Buffer buf)
 	}
 	room = AnnPageRoom(AnnEditPage(&edit, buf));
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W9");
 	AnnRecordFreeSpace(index->rel, blkno, room);
 }
 

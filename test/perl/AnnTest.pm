@@ -14,6 +14,9 @@ package AnnTest;
   my $primary = AnnTest->primary;
   my $primary = AnnTest->primary('name', 'work_mem = 1MB', ...);
 
+  # the same of a new node
+  AnnTest->prepare($node, 'work_mem = 1MB', ...);
+
   # a streaming standby of it, caught up
   my $standby = AnnTest->standby($primary);
 
@@ -44,7 +47,13 @@ use Time::HiRes qw(usleep);
 sub primary
 {
 	my ($class, $name, @settings) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name // 'primary');
+
+	return $class->prepare(PostgreSQL::Test::Cluster->new($name // 'primary'), @settings);
+}
+
+sub prepare
+{
+	my ($class, $node, @settings) = @_;
 
 	$node->init(allows_streaming => 1);
 	$node->append_conf('postgresql.conf', join("\n", 'autovacuum = off', @settings));
