@@ -10,6 +10,11 @@ PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -fvisibility=hidden
 SHLIB_LINK = -lm
 
+# Points at which tests stop a session: src/am/am_point.h.
+ifdef ANN_DEBUG_POINTS
+PG_CPPFLAGS += -DANN_DEBUG_POINTS
+endif
+
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(filter-out sql/ann--%,$(wildcard sql/*.sql))))
 REGRESS_OPTS = --inputdir=. --load-extension=ann
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))

@@ -171,6 +171,21 @@ invariants_are_checked()
 	done
 }
 
+# Tests stop a session after each step of the tables of WAL: am_point.h.  The
+# first, a new page, is common to all.
+wal_steps_have_points()
+{
+	local readme am number
+	for readme in src/*/README.md; do
+		am=$(basename "$(dirname "$readme")")
+		grep -oE '^\| W[0-9]+ ' "$readme" | tr -d '| ' |
+			while read -r number; do
+				[ "$number" = W1 ] || grep -qs "AnnPoint(.*\"$am $number\"" "src/$am"/*.c ||
+					say "$readme: $number has no AnnPoint"
+			done
+	done
+}
+
 sql_symbols()
 {
 	cat sql/ann--*.sql | perl -0777 -ne '
@@ -244,6 +259,7 @@ rule no_unfinished_business
 rule no_machine_paths
 rule every_test_is_run
 rule invariants_are_checked
+rule wal_steps_have_points
 rule exports_are_wanted
 if command -v shellcheck >/dev/null; then
 	rule scripts_pass_shellcheck

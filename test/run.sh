@@ -137,6 +137,17 @@ need_vector()
 	give_to_server "$work/root"
 }
 
+# A copy of PostgreSQL that has the extension with points: src/am/am_point.h.
+need_points()
+{
+	[ -z "${points_bin:-}" ] || return 0
+	copy_tree "$top" "$work/with-points"
+	points_bin=$(copy_postgres "$work/points")
+	make -s -j2 -C "$work/with-points" PG_CONFIG="$PG_CONFIG" ANN_DEBUG_POINTS=1 COPT=-Werror with_llvm=no \
+		DESTDIR="$work/points" install >"$work/points.log" 2>&1 || { shown "$work/points.log"; return 1; }
+	give_to_server "$work/points"
+}
+
 # A server of it; suites connect to it as PGHOST=$work/vector.
 need_vector_server()
 {
@@ -200,15 +211,17 @@ run_regress()
 suite_regress() { run_regress ISOLATION=; }
 suite_isolation() { run_regress REGRESS=; }
 
-suite_tap()
+# run_prove FILE...: TAP tests in Perl.
+run_prove()
 {
 	local perl status
 	perl=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/perl
 	make_tree
 	need_vector || { fail; return; }
-	in_tree env "ANN_VECTOR_INSTALLATION=$(dirname "$vector_bin")" "PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" \
-		"PG_REGRESS=$perl/../regress/pg_regress" \
-		prove -j2 -I test/perl --ext .pl test/t >"$log" 2>&1
+	need_points || { fail; return; }
+	in_tree env "ANN_VECTOR_INSTALLATION=$(dirname "$vector_bin")" "ANN_POINTS_INSTALLATION=$(dirname "$points_bin")" \
+		"PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" "PG_REGRESS=$perl/../regress/pg_regress" \
+		prove "$@" >"$log" 2>&1
 	status=$?
 	shown "$log"
 	count_prove "$log" $status
@@ -216,6 +229,8 @@ suite_tap()
 		tail -n 40 "$tree"/tmp_check/log/*
 	fi
 }
+
+suite_tap() { run_prove -j2 -I test/perl --ext .pl test/t; }
 
 suite_pgtap()
 {

@@ -19,6 +19,7 @@
 #include "utils/syscache.h"
 
 #include "am/am.h"
+#include "am/am_point.h"
 #include "compat.h"
 #include "space/opclass.h"
 
@@ -34,6 +35,7 @@ AnnInit(void)
 							"Seed of what is random in an index.",
 							"Indexes built without workers, from the same rows with the same seed, are identical.",
 							&ann_seed, 0, 0, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
+	AnnPointInit();
 }
 
 void

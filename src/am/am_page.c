@@ -12,6 +12,7 @@
 #include "utils/rel.h"
 
 #include "am/am_page.h"
+#include "am/am_point.h"
 
 void
 AnnCorrupted(Relation index, BlockNumber blkno, const char *what)
@@ -147,6 +148,7 @@ AnnExtend(Relation index, ForkNumber fork)
 	buf = ReadBufferExtended(index, fork, P_NEW, RBM_NORMAL, NULL);
 	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
 	UnlockRelationForExtension(index, ExclusiveLock);
+	AnnPoint("W1");
 	return buf;
 }
 

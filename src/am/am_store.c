@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 #include "am/am_edit.h"
+#include "am/am_point.h"
 #include "am/am_store.h"
 
 #define PART_HEADER offsetof(AnnStoredData, data)
@@ -62,6 +63,7 @@ AnnStorePut(AnnStore *store, const AnnQuery *query, const ItemPointerData *owner
 		offset = AnnEditAddItem(&edit, buf, ANN_PAGE_VALUES, part, size);
 		ItemPointerSet(at, BufferGetBlockNumber(buf), offset);
 		AnnEditCommit(&edit);
+		AnnPoint("ivfflat W10");
 		end = start;
 	}
 	pfree(part);
@@ -220,6 +222,7 @@ AnnStoreVacuum(AnnStore *store, BlockNumber blkno, BufferAccessStrategy strategy
 			AnnEditDeleteItem(&edit, buf, dead[i]);
 		room = AnnEditFreeIfEmpty(&edit, buf);
 		AnnEditCommit(&edit);
+		AnnPoint("ivfflat W11");
 	}
 	AnnRecordFreeSpace(store->index, blkno, room);
 }

@@ -11,6 +11,7 @@
 #include "utils/rel.h"
 
 #include "am/am_edit.h"
+#include "am/am_point.h"
 #include "hnsw/hnsw.h"
 
 /* The beam that finds a value if it is there. */
@@ -115,6 +116,7 @@ prepend_postings(HnswIndex *index, Buffer buf, HnswNode node, HnswItem next, int
 	item = add_item(index, &edit, other, postings, size);
 	HnswGetElement(index, AnnEditPage(&edit, buf), node)->postings = item;
 	AnnEditCommit(&edit);
+	AnnPoint("hnsw W5");
 }
 
 /*
@@ -139,6 +141,7 @@ append_tid(HnswIndex *index, HnswNode node, HnswItem item, const ItemPointerData
 	postings = HnswGetPostings(index, AnnEditPage(&edit, buf), item, capacity);
 	postings->tids[postings->count++] = *tid;
 	AnnEditCommit(&edit);
+	AnnPoint("hnsw W5");
 	return true;
 }
 
@@ -297,6 +300,7 @@ write_node(HnswIndex *index, const NewLists *lists, const NewRow *row)
 		HnswGetElement(index, AnnEditPage(&edit, first), number)->links[i] = item;
 	}
 	AnnEditCommit(&edit);
+	AnnPoint("hnsw W2");
 	return number;
 }
 
@@ -417,6 +421,7 @@ link_back(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
 		if (!add_link(graph, links, &owner, node, new))
 			return;
 	} while (!HnswReplaceLinks(index, item, old, links));
+	AnnPoint("hnsw W3");
 }
 
 /*
@@ -500,7 +505,10 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 				link_back(&graph, lists->choices[l][i].node, l, new, value);
 
 	if (level > entry_level || lists->counts[0] == 0)
+	{
 		HnswWriteEntry(index, new, level);
+		AnnPoint("hnsw W4");
+	}
 	return true;
 }
 

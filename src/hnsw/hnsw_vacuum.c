@@ -11,6 +11,7 @@
 #include "utils/rel.h"
 
 #include "am/am_edit.h"
+#include "am/am_point.h"
 #include "am/am_visited.h"
 #include "compat.h"
 #include "hnsw/hnsw.h"
@@ -140,6 +141,7 @@ vacuum_postings(HnswVacuum *vacuum, HnswItem item)
 		memcpy(postings->tids, live, sizeof(ItemPointerData) * n);
 		postings->count = n;
 		AnnEditCommit(&edit);
+		AnnPoint("hnsw W6");
 	}
 	pfree(live);
 	return next;
@@ -197,6 +199,7 @@ drop_first_postings(HnswVacuum *vacuum, HnswNode node)
 	else if (next == HNSW_NO_ITEM)
 		note_live(vacuum, node, element->level);
 	AnnEditCommit(&edit);
+	AnnPoint("hnsw W6");
 	return next != HNSW_NO_ITEM;
 }
 
@@ -298,6 +301,7 @@ mark_page(HnswVacuum *vacuum, BlockNumber blkno)
 		AnnEditBegin(&edit, index->rel, false);
 		remove_dead_tids(vacuum, AnnEditPage(&edit, buf), blkno);
 		AnnEditCommit(&edit);
+		AnnPoint("hnsw W6");
 		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy, BUFFER_LOCK_SHARE);
 	}
 	n = note_elements(vacuum, BufferGetPage(buf), blkno, nodes, postings);
@@ -388,6 +392,7 @@ wait_for_inserts(HnswVacuum *vacuum)
 		if (entry == HNSW_NO_ITEM)
 			entry = find_live(vacuum, &level);
 		HnswWriteEntry(index, entry, entry == HNSW_NO_ITEM ? 0 : level);
+		AnnPoint("hnsw W8");
 	}
 	HnswUnlockGraph(index, true);
 }
@@ -555,6 +560,7 @@ repair_links(HnswVacuum *vacuum, HnswItem item, HnswNode owner)
 		links = HnswMakeLinks(index, owner, old->level, HnswDecodeHost(index, code),
 							  choices, n, old);
 	} while (!HnswReplaceLinks(index, item, old, links));
+	AnnPoint("hnsw W7");
 }
 
 /* Collects the links of a page that have a dead neighbour, and repairs them. */
@@ -697,6 +703,7 @@ free_node(HnswVacuum *vacuum, HnswNode node)
 				delete_item(index, page, items[i]);
 	}
 	AnnEditCommit(&edit);
+	AnnPoint(there < 0 ? "hnsw W10" : "hnsw W9");
 	return there < 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include "am/am.h"
 #include "am/am_edit.h"
+#include "am/am_point.h"
 #include "am/am_visited.h"
 #include "ivfflat/ivfflat_page.h"
 #include "space/space.h"

@@ -86,6 +86,7 @@ gather(IvfChange *change, int old, ItemPointerData first)
 		AnnEditBegin(&edit, index->rel, false);
 		((IvfSegment) AnnEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at)))->flags |= IVF_CLOSED;
 		AnnEditCommit(&edit);
+		AnnPoint("ivfflat W4");
 	}
 	from->gathered = first;
 }
@@ -240,6 +241,7 @@ number_lists(IvfChange *change)
 	for (int i = 0; i < change->nto; i++)
 		change->to[i].centre->list = meta->next_list++;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W12");
 }
 
 /* Writes the rows from one on to their lists. */
@@ -340,6 +342,7 @@ replace_centres(IvfChange *change)
 	if (change->taken != NULL)
 		meta->taker = change->to[0].centre->list;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W6");
 	return true;
 }
 
@@ -373,6 +376,7 @@ free_list(IvfChange *change, const IvfOldList *from)
 		AnnEditDeleteItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
 		room = AnnEditFreeIfEmpty(&edit, walk.buf);
 		AnnEditCommit(&edit);
+		AnnPoint("ivfflat W8");
 		AnnRecordFreeSpace(index->rel, ItemPointerGetBlockNumber(&walk.at), room);
 	}
 }
@@ -389,6 +393,7 @@ note_failure(IvfChange *change)
 	AnnEditBegin(&edit, index->rel, false);
 	((IvfCentre) AnnEditItem(&edit, buf, list->offset))->limit = (uint32) change->count / 2 * 3;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W13");
 }
 
 /* Have both halves of a split enough rows? */

@@ -42,6 +42,7 @@ append(IvfIndex *index, const IvfList *list, IvfRow row, int *count)
 	segment = AnnEditItem(&edit, buf, ItemPointerGetOffsetNumber(&list->first));
 	memcpy(IvfSegmentRow(segment, index->row_size, segment->count++), row, index->row_size);
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W2");
 	return true;
 }
 
@@ -72,6 +73,7 @@ prepend(IvfIndex *index, IvfList *list, Buffer buf, IvfRow row)
 	ItemPointerSet(&centre->first, BufferGetBlockNumber(other), offset);
 	centre->rows = list->rows;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W3");
 	pfree(segment);
 }
 

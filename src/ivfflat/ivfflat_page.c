@@ -332,6 +332,7 @@ write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int capac
 	offset = AnnEditAddItem(&edit, buf, IVF_PAGE_LISTS, segment, size);
 	ItemPointerSet(first, BufferGetBlockNumber(buf), offset);
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W5");
 	pfree(segment);
 }
 

@@ -259,6 +259,7 @@ remove_from_list(IvfIndex *index, taken_hash *taken, const IvfList *list)
 			if (taken_lookup(taken, tid_key(IvfSegmentRow(segment, row_size, i))) != NULL)
 				IvfRemoveRow(segment, row_size, i);
 		AnnEditCommit(&edit);
+		AnnPoint("ivfflat W7");
 	}
 }
 
@@ -272,6 +273,7 @@ forget_taker(IvfIndex *index)
 	AnnEditBegin(&edit, index->rel, false);
 	((IvfMetaPageData *) AnnMetaContents(AnnEditPage(&edit, buf)))->taker = 0;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W14");
 }
 
 void

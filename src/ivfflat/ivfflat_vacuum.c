@@ -120,6 +120,7 @@ remove_dead(IvfVacuum *vacuum, Buffer buf)
 	}
 	AnnEditFreeIfEmpty(&edit, buf);
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W9");
 }
 
 /* Adds the rows of a locked page to those of their lists. */

@@ -9,6 +9,7 @@
 
 #include "am/am.h"
 #include "am/am_edit.h"
+#include "am/am_point.h"
 #include "lsh/lsh_page.h"
 
 /* The patience of an index that was built from too few rows to measure it. */

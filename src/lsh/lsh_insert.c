@@ -51,6 +51,7 @@ add_row(LshIndex *index, Buffer buf, int count, LshRow row)
 	memcpy(LshNodeRow(index, LshPageNode(page), count), row, index->row_size);
 	LshPageSetCount(page, index->row_size, count + 1);
 	AnnEditCommit(&edit);
+	AnnPoint("lsh W2");
 }
 
 /*
@@ -186,6 +187,7 @@ split_node(LshIndex *index, Buffer parent_buf, int slot, Buffer buf, LshRow row)
 
 	add_downlink(parent_page, parent_count, slot + 1, &right->low, node->right);
 	AnnEditCommit(&edit);
+	AnnPoint(row != NULL ? "lsh W3" : "lsh W4");
 }
 
 /*
@@ -226,6 +228,7 @@ split_root(LshIndex *index, Buffer buf)
 	add_downlink(page, 0, 0, &left->low, BufferGetBlockNumber(left_buf));
 	add_downlink(page, 1, 1, &left->high, left->right);
 	AnnEditCommit(&edit);
+	AnnPoint("lsh W5");
 }
 
 /*

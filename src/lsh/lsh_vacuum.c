@@ -63,6 +63,7 @@ vacuum_leaf(LshVacuum *vacuum, int table, Buffer buf, int count)
 				LshNodeRow(index, LshPageNode(page), live[i]), index->row_size);
 	LshPageSetCount(page, index->row_size, n);
 	AnnEditCommit(&edit);
+	AnnPoint("lsh W6");
 	return n;
 }
 
@@ -114,6 +115,7 @@ unlink_leaf(LshIndex *index, Buffer parent_buf, int count, int slot, Buffer left
 	LshPageSetCount(parent_page, sizeof(LshDownlink), count - 1);
 	AnnInitPage(page, LSH_PAGE_FREE);
 	AnnEditCommit(&edit);
+	AnnPoint("lsh W7");
 
 	RecordFreeIndexPage(index->rel, blkno);
 }
