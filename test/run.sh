@@ -242,14 +242,14 @@ suite_readme()
 {
 	local page name
 	need_server || { fail; return; }
-	for page in README.md docs/*.md; do
+	for page in "$tree"/README.md "$tree"/docs/*.md; do
 		name=$(basename "$page" .md)
 		as_server mkdir -p "$work/pages/$name"
 		as_server awk -v dir="$work/pages/$name" '
 			/^```sql$/ { file = sprintf("%s/%03d-line-%d.sql", dir, ++n, NR + 1); next }
 			/^```$/ { file = "" }
-			file { print >file }' "$tree/$page"
-		run_blocks "$page" "$work/pages/$name" "page_$name"
+			file { print >file }' "$page"
+		run_blocks "$name.md" "$work/pages/$name" "page_$name"
 	done
 }
 
