@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""Reports of what run.py measured: one HTML file with tables and plots; the plots as SVG or PNG; tables as Markdown.
+"""Reports of what run.py measured: tables and plots, as one HTML file or as Markdown.
 
     report.py results.jsonl ... [-o NAME]       NAME.html, and NAME-*.png with matplotlib
-    report.py results.jsonl ... --svg FOLDER    each plot as a file
-    report.py results.jsonl ... --markdown      the tables
+    report.py results.jsonl ... --docs FOLDER   FOLDER/benchmark.md, with the plots as FOLDER/img/*.svg
 
 Numbers at a wanted recall are interpolated between the two settings next to it; where the least setting already has
 more than that, its own are taken, and marked with a +.  Ratios are of one round, and shown as median (least to
@@ -252,11 +251,14 @@ def plots_of(results):
     for title, field, label in (('recall and rate', 'qps', 'queries per second'),
                                 ('recall and pages', 'pages', 'pages per query')):
         lines = {name: [(x, y) for x, y in results.curve(name, field) if 0.4 < x] for name in names}
-        yield (f'{results.name}: {title}', recall, (label, math.log10, None),
-               {name: line for name, line in lines.items() if line})
-    builds = [r for r in results.all('build') if r['bytes'] and 'exact' not in r['contestant']]
-    yield (f'{results.name}: build time and size', ('seconds', math.log10, None), ('bytes per row', math.log10, None),
-           {r['contestant']: [(r['seconds'], r['bytes'] / r['rows'])] for r in builds})
+        lines = {name: line for name, line in lines.items() if line}
+        if lines:
+            yield f'{results.name}: {title}', recall, (label, math.log10, None), lines
+    builds = {r['contestant']: [(r['seconds'], r['bytes'] / r['rows'])] for r in results.all('build')
+              if r['bytes'] and 'exact' not in r['contestant']}
+    if builds:
+        yield (f'{results.name}: build time and size', ('seconds', math.log10, None), ('bytes per row', math.log10, None),
+               builds)
 
 
 def ticks_between(low, high):
@@ -271,8 +273,6 @@ def svg_of(plot, width=640, height=380):
     left, top, right, bottom = 64, 30, 160, 44
     xs = [x for line in lines.values() for x, _ in line]
     ys = [y for line in lines.values() for _, y in line]
-    if not xs:
-        return ''
     x_range, y_range = (min(xs), max(xs)), (min(ys) / 1.2, max(ys) * 1.2)
     if x_scale is math.log10:
         x_range = (min(xs) / 1.2, max(xs) * 1.2)
@@ -339,7 +339,7 @@ def read(paths):
             if record['what'] == 'run':
                 runs.append(record)
             else:
-                sets.setdefault(record['data'], Results(record['data'])).records.append(record)
+                sets.setdefault((path, record['data']), Results(record['data'])).records.append(record)
     return runs, list(sets.values())
 
 
@@ -359,11 +359,13 @@ def about_run(run):
 
 def markdown_of(paths):
     runs, sets = read(paths)
-    out = [about_run(run) + '\n' for run in runs]
+    out = ['# Benchmark\n\nMade by [bench/run.py](../bench/README.md). Which index to use is on [another page](choosing.md).\n']
+    out += [about_run(run) + '\n' for run in runs]
     for results in sets:
         out.append(f'## {results.name}\n\n{about(results)}\n')
         if noise_of(results):
             out.append(f'**{noise_of(results)}**\n')
+        out += [f'![{plot[0]}](img/{file_name(plot)}.svg)\n' for plot in plots_of(results)]
         for title, remark, head, rows in tables_of(results):
             out.append(f'### {title}\n\n{remark}\n')
             out += ['| ' + ' | '.join(map(str, row)) + ' |' for row in [head, ['---'] + ['---:'] * (len(head) - 1), *rows]]
@@ -395,10 +397,8 @@ def html_of(paths):
     return '\n'.join(out) + '\n</body></html>\n'
 
 
-def named_plots(paths):
-    for results in read(paths)[1]:
-        for plot in plots_of(results):
-            yield plot[0].replace(': ', '-').replace(' ', '-'), plot
+def file_name(plot):
+    return plot[0].replace(': ', '-').replace(' ', '-')
 
 
 def write(paths, name):
@@ -406,26 +406,33 @@ def write(paths, name):
         file.write(html_of(paths))
     print(f'{name}.html')
     try:
-        for label, plot in named_plots(paths):
-            write_png(plot, f'{name}-{label}.png')
+        for plot in all_plots(paths):
+            write_png(plot, f'{name}-{file_name(plot)}.png')
     except ImportError:
         print('There is no matplotlib, hence no PNGs.')
+
+
+def write_docs(paths, folder):
+    os.makedirs(f'{folder}/img', exist_ok=True)
+    for plot in all_plots(paths):
+        with open(f'{folder}/img/{file_name(plot)}.svg', 'w') as file:
+            file.write(svg_of(plot))
+    with open(f'{folder}/benchmark.md', 'w') as file:
+        file.write(markdown_of(paths))
+
+
+def all_plots(paths):
+    return [plot for results in read(paths)[1] for plot in plots_of(results)]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('results', nargs='+')
     parser.add_argument('-o', '--output', default='results')
-    parser.add_argument('--svg')
-    parser.add_argument('--markdown', action='store_true')
+    parser.add_argument('--docs')
     options = parser.parse_args()
-    if options.svg:
-        os.makedirs(options.svg, exist_ok=True)
-        for label, plot in named_plots(options.results):
-            with open(os.path.join(options.svg, f'{label}.svg'), 'w') as file:
-                file.write(svg_of(plot))
-    elif options.markdown:
-        print(markdown_of(options.results), end='')
+    if options.docs:
+        write_docs(options.results, options.docs)
     else:
         write(options.results, options.output)
 
