@@ -13,7 +13,7 @@
 
 set -uo pipefail
 
-all_suites=(lint build unit regress isolation tap pgtap readme quickstart migrate clients)
+all_suites=(lint build unit regress isolation tap pgtap readme bench quickstart migrate clients)
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=test/server.sh
@@ -251,23 +251,34 @@ suite_pgtap()
 	count_prove "$log" $status
 }
 
-# Every ```sql block of the README, in order, in one database.
+# Every ```sql block of the README, in order, in one database; likewise of each
+# page of docs.
 suite_readme()
 {
-	local block
+	local page name
 	need_server || { fail; return; }
-	as_server mkdir "$work/readme"
-	as_server awk -v dir="$work/readme" '
-		/^```sql$/ { file = sprintf("%s/%03d-line-%d.sql", dir, ++n, NR + 1); next }
-		/^```$/ { file = "" }
-		file { print >file }' "$tree/README.md"
-	psql_to postgres -c 'CREATE DATABASE readme'
-	for block in "$work"/readme/*.sql; do
-		if psql_to readme -f "$block" >"$log" 2>&1; then
-			say "ok - README.md, $(basename "$block" .sql)"
+	for page in "$tree"/README.md "$tree"/docs/*.md; do
+		name=$(basename "$page" .md)
+		as_server mkdir -p "$work/pages/$name"
+		as_server awk -v dir="$work/pages/$name" '
+			/^```sql$/ { file = sprintf("%s/%03d-line-%d.sql", dir, ++n, NR + 1); next }
+			/^```$/ { file = "" }
+			file { print >file }' "$page"
+		run_blocks "$name.md" "$work/pages/$name" "page_$name"
+	done
+}
+
+# run_blocks PAGE DIR DATABASE
+run_blocks()
+{
+	local block
+	psql_to postgres -c "CREATE DATABASE \"$3\""
+	for block in "$2"/*.sql; do
+		if psql_to "$3" -f "$block" >"$log" 2>&1; then
+			say "ok - $1, $(basename "$block" .sql)"
 			pass
 		else
-			say "not ok - README.md, $(basename "$block" .sql)"
+			say "not ok - $1, $(basename "$block" .sql)"
 			shown "$log"
 			fail
 		fi
@@ -287,6 +298,18 @@ run_example()
 
 suite_quickstart() { run_example env "ANN_QUICKSTART_DIR=$work/quickstart" "$top/examples/quickstart.sh" --check; }
 suite_migrate() { run_example "$top/examples/migrate-from-pgvector.sh"; }
+
+suite_bench()
+{
+	local python=python3
+	need_server || { fail; return; }
+	if ! as_server python3 -c 'import numpy, psycopg2' 2>/dev/null; then
+		need_packages python3-numpy python3-psycopg2
+		python=/usr/bin/python3
+	fi
+	as_server mkdir "$work/bench"
+	run_example in_tree env "PATH=$PG_BIN:$PATH" "$python" test/bench/check.py "$work/bench"
+}
 
 # Over TCP, which all of them can, on a port nobody is likely to have.
 suite_clients()
