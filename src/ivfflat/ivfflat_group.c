@@ -315,6 +315,7 @@ drop_group(IvfIndex *index, BlockNumber centres, BlockNumber groups, OffsetNumbe
 	AnnEditDeleteItem(&edit, group_buf, offset);
 	((IvfMetaPageData *) AnnMetaContents(AnnEditPage(&edit, meta_buf)))->changes++;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W16");
 	AnnRecordFreeSpace(index->rel, centres, room);
 }
 
@@ -345,6 +346,7 @@ IvfUpdateGroup(IvfIndex *index, BlockNumber blkno)
 	AnnEditBegin(&edit, index->rel, false);
 	memcpy(AnnEditItem(&edit, buf, offset), group, index->centre_size);
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W15");
 	pfree(group);
 }
 
@@ -405,6 +407,7 @@ move_centres(IvfIndex *index, IvfList *list, const OffsetNumber *moved, int n, I
 	}
 	meta->changes++;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W17");
 
 	if (place != InvalidOffsetNumber)
 	{

@@ -40,6 +40,11 @@ my %kinds = (
 		rows => 100, operator => '<->', type => 'vector(2100)',
 		value => 'clustered(CASE WHEN i < 1000000 THEN i ELSE 0 END, 2100)::vector',
 		index => 'ivfflat (v vector_l2_ops) WITH (lists = 4, quantizer = rabitq, rerank = index)' },
+	# whose pages have few centres, so that there are many
+	groups => {
+		rows => 400, operator => '<~>', type => 'bit(4000)',
+		value => q(('x' || (SELECT string_agg(md5(i || '.' || j), '') FROM generate_series(1, 32) j))::bit(4000)),
+		index => 'ivfflat (v bit_hamming_ops) WITH (lists = 4)' },
 	lsh => {
 		rows => 400, operator => '<->', type => 'vector(12)',
 		value => 'clustered(CASE WHEN i < 1000000 THEN i ELSE 0 END, 12)::vector',
@@ -71,6 +76,7 @@ my @points = (
 	[ 'ivfflat W9', 0, 'ivfflat', $delete, $vacuum ],
 	[ 'ivfflat W11', 0, 'stored', $delete, $vacuum ],
 	[ 'ivfflat W11', 10, 'stored', $delete, $vacuum ],
+	[ 'ivfflat W16', 0, 'groups', 'DELETE FROM TABLE WHERE id > 3', $vacuum ],
 	[ 'lsh W6', 0, 'lsh', $delete, $vacuum ],
 	[ 'lsh W6', 1, 'lsh', $delete, $vacuum ],
 	[ 'lsh W7', 0, 'lsh', "$some; DELETE FROM TABLE WHERE id > 3", $vacuum ],
@@ -97,12 +103,18 @@ my @points = (
 	[ 'ivfflat W12', 0, 'ivfflat', '', $some ],
 	[ 'ivfflat W13', 0, 'ivfflat', '', $equal ],
 	[ 'ivfflat W14', 0, 'ivfflat', '', $some ],
+	[ 'ivfflat W15', 0, 'ivfflat', '', $some ],
+	[ 'ivfflat W17', 0, 'groups', '', $some ],
 	[ 'lsh W1', 0, 'lsh', '', $some ],
 	[ 'lsh W2', 0, 'lsh', '', $one ],
 	[ 'lsh W2', 1, 'lsh', '', $one ],
 	[ 'lsh W3', 0, 'lsh', '', $some ],
 	[ 'lsh W4', 0, 'forest', $more, $some ],
 	[ 'lsh W5', 0, 'forest', '', $some ]);
+
+# Points that are common to all are called by what they are.
+my %common = ('ivfflat W10' => 'value put', 'ivfflat W11' => 'values removed',
+	map { ("$_ W1" => 'new page') } ('hnsw', 'ivfflat', 'lsh'));
 
 # No step is forgotten: each of a table of WAL is a point.
 my %tested = map { $_->[0] => 1 } @points;
@@ -153,9 +165,9 @@ sub stop_all
 			CREATE INDEX ${table}_idx ON $table USING $kinds{$kind}{index};
 			$before));
 
-		# W1 is one point for all methods
-		my $name = $point =~ s/.* W1$/W1/r;
+		my $name = $common{$point} // $point;
 		my $session = $node->background_psql('postgres', on_error_stop => 0);
+		$session->set_query_timer_restart;
 		$session->query_safe(qq(
 			SET application_name = '$table'; SET ann.point = '$name'; SET ann.point_passes = $passes));
 		$session->query_until(qr/begun/, "\\echo begun\n$deed;\n");
@@ -174,6 +186,7 @@ sub stop_all
 # Others go on
 #
 my $holder = $node->background_psql('postgres');
+$holder->set_query_timer_restart;
 $holder->query_safe("SELECT pg_advisory_lock($lock)");
 my @runs = stop_all('paused');
 foreach my $run (@runs)
