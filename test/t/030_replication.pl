@@ -53,7 +53,7 @@ sub same_ok
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$primary->wait_for_catchup($standby);
 	is($standby->safe_psql('postgres', $answers), $expected, "the standby has the same answers $when");
-	sound_ok($_, $when) foreach ($primary, $standby);
+	sound_ok($standby, $when);
 }
 
 my @load = (
