@@ -180,7 +180,7 @@ wal_steps_have_points()
 		am=$(basename "$(dirname "$readme")")
 		grep -oE '^\| W[0-9]+ ' "$readme" | tr -d '| ' |
 			while read -r number; do
-				[ "$number" = W1 ] || grep -qs "AnnPoint(.*\"$am $number\"" "src/$am"/*.c ||
+				[ "$number" = W1 ] || grep -qs "AnnPoint(.*\"$am $number\"" "src/$am"/*.c src/am/*.c ||
 					say "$readme: $number has no AnnPoint"
 			done
 	done
