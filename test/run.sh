@@ -220,12 +220,14 @@ run_prove()
 	need_vector || { fail; return; }
 	need_points || { fail; return; }
 	in_tree env "ANN_VECTOR_INSTALLATION=$(dirname "$vector_bin")" "ANN_POINTS_INSTALLATION=$(dirname "$points_bin")" \
-		"PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" "PG_REGRESS=$perl/../regress/pg_regress" \
+		"PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" \
+		"PG_REGRESS=$perl/../regress/pg_regress" PG_TEST_TIMEOUT_DEFAULT=1200 \
 		prove "$@" >"$log" 2>&1
 	status=$?
 	shown "$log"
 	count_prove "$log" $status
 	if [ $failed != 0 ]; then
+		grep -A 15 'not ok' "$tree"/tmp_check/log/regress_log_*
 		tail -n 40 "$tree"/tmp_check/log/*
 	fi
 }

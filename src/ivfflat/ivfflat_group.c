@@ -18,7 +18,11 @@
 #include "space/kmeans.h"
 
 /* A build fills this share of a page with centres. */
-#define FILL(n) ((n) - (n) / 8)
+static inline int
+fill(int centres_per_page)
+{
+	return centres_per_page - centres_per_page / 8;
+}
 
 /* A vector, in the order of a division. */
 typedef struct Ranked
@@ -80,7 +84,7 @@ rank_vectors(const IvfIndex *index, const float *x, int n)
 static int
 count_pages(const IvfIndex *index, int n)
 {
-	int			per_page = FILL(index->centres_per_page);
+	int			per_page = fill(index->centres_per_page);
 
 	return (n + per_page - 1) / per_page;
 }
