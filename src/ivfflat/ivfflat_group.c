@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/rel.h"
 
+#include "am/am_point.h"
 #include "ivfflat/ivfflat.h"
 #include "kernels/kernels.h"
 #include "space/kmeans.h"
@@ -315,6 +316,7 @@ drop_group(IvfIndex *index, BlockNumber centres, BlockNumber groups, OffsetNumbe
 	AnnEditDeleteItem(&edit, group_buf, offset);
 	((IvfMetaPageData *) AnnMetaContents(AnnEditPage(&edit, meta_buf)))->changes++;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W17");
 	AnnRecordFreeSpace(index->rel, centres, room);
 }
 
@@ -345,6 +347,7 @@ IvfUpdateGroup(IvfIndex *index, BlockNumber blkno)
 	AnnEditBegin(&edit, index->rel, false);
 	memcpy(AnnEditItem(&edit, buf, offset), group, index->centre_size);
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W16");
 	pfree(group);
 }
 
@@ -384,6 +387,7 @@ move_centres(IvfIndex *index, IvfList *list, const OffsetNumber *moved, int n, I
 	meta_buf = AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
 
 	AnnEditBegin(&edit, index->rel, false);
+	AnnEditPage(&edit, old);
 	AnnInitPage(AnnEditPage(&edit, new), IVF_PAGE_CENTRES);
 	for (int i = 0; i < n; i++)
 	{
@@ -405,6 +409,7 @@ move_centres(IvfIndex *index, IvfList *list, const OffsetNumber *moved, int n, I
 	}
 	meta->changes++;
 	AnnEditCommit(&edit);
+	AnnPoint("ivfflat W15");
 
 	if (place != InvalidOffsetNumber)
 	{
