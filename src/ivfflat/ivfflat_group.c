@@ -18,8 +18,8 @@
 #include "kernels/kernels.h"
 #include "space/kmeans.h"
 
-/* A build fills this share of a page with centres. */
-#define FILL(n) ((n) - (n) / 8)
+/* A build leaves this share of a page to centres that are to come. */
+#define SPARE_SHARE 8
 
 /* A vector, in the order of a division. */
 typedef struct Ranked
@@ -81,7 +81,7 @@ rank_vectors(const IvfIndex *index, const float *x, int n)
 static int
 count_pages(const IvfIndex *index, int n)
 {
-	int			per_page = FILL(index->centres_per_page);
+	int			per_page = index->centres_per_page - index->centres_per_page / SPARE_SHARE;
 
 	return (n + per_page - 1) / per_page;
 }
