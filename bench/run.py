@@ -24,7 +24,7 @@ import datasets
 import measure
 import report
 
-QUICK = 'clustered,rows=2000,dims=64,count=50'
+QUICK = 'clustered,rows=1000,dims=64,count=30'
 
 
 def about_run(options):
