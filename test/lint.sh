@@ -171,17 +171,20 @@ invariants_are_checked()
 	done
 }
 
-# Tests stop a session after each step of the tables of WAL: am_point.h.  The
-# first, a new page, is common to all.
+# Tests stop a session after each step of the tables of WAL: am_point.h.  A point
+# is called by the access method and the number, or what is common to all by the
+# first words of the step.
 wal_steps_have_points()
 {
-	local readme am number
+	local readme am step points
+	points=$(sed -n 's/.*AnnPoint("\([^"]*\)".*/\1/p' src/am/*.c)
 	for readme in src/*/README.md; do
 		am=$(basename "$(dirname "$readme")")
-		grep -oE '^\| W[0-9]+ ' "$readme" | tr -d '| ' |
-			while read -r number; do
-				[ "$number" = W1 ] || grep -qs "AnnPoint(.*\"$am $number\"" "src/$am"/*.c src/am/*.c ||
-					say "$readme: $number has no AnnPoint"
+		sed -n 's/^| \(W[0-9]* [^|]*\) |.*/\1/p' "$readme" |
+			while read -r step; do
+				grep -qs "AnnPoint(.*\"$am ${step%% *}\"" "src/$am"/*.c ||
+					grep -qE "^(${points//$'\n'/|})" <<<"${step#* }" ||
+					say "$readme: $step has no AnnPoint"
 			done
 	done
 }

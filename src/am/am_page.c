@@ -148,7 +148,7 @@ AnnExtend(Relation index, ForkNumber fork)
 	buf = ReadBufferExtended(index, fork, P_NEW, RBM_NORMAL, NULL);
 	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
 	UnlockRelationForExtension(index, ExclusiveLock);
-	AnnPoint("W1");
+	AnnPoint("new page");
 	return buf;
 }
 

@@ -63,7 +63,7 @@ AnnStorePut(AnnStore *store, const AnnQuery *query, const ItemPointerData *owner
 		offset = AnnEditAddItem(&edit, buf, ANN_PAGE_VALUES, part, size);
 		ItemPointerSet(at, BufferGetBlockNumber(buf), offset);
 		AnnEditCommit(&edit);
-		AnnPoint("ivfflat W10");
+		AnnPoint("value put");
 		end = start;
 	}
 	pfree(part);
@@ -222,7 +222,7 @@ AnnStoreVacuum(AnnStore *store, BlockNumber blkno, BufferAccessStrategy strategy
 			AnnEditDeleteItem(&edit, buf, dead[i]);
 		room = AnnEditFreeIfEmpty(&edit, buf);
 		AnnEditCommit(&edit);
-		AnnPoint("ivfflat W11");
+		AnnPoint("values removed");
 	}
 	AnnRecordFreeSpace(store->index, blkno, room);
 }

@@ -112,6 +112,10 @@ my @points = (
 	[ 'lsh W4', 0, 'forest', $more, $some ],
 	[ 'lsh W5', 0, 'forest', '', $some ]);
 
+# Points that are common to all are called by what they are.
+my %common = ('ivfflat W10' => 'value put', 'ivfflat W11' => 'values removed',
+	map { ("$_ W1" => 'new page') } ('hnsw', 'ivfflat', 'lsh'));
+
 # No step is forgotten: each of a table of WAL is a point.
 my %tested = map { $_->[0] => 1 } @points;
 foreach my $method ('hnsw', 'ivfflat', 'lsh')
@@ -161,9 +165,9 @@ sub stop_all
 			CREATE INDEX ${table}_idx ON $table USING $kinds{$kind}{index};
 			$before));
 
-		# W1 is one point for all methods
-		my $name = $point =~ s/.* W1$/W1/r;
+		my $name = $common{$point} // $point;
 		my $session = $node->background_psql('postgres', on_error_stop => 0);
+		$session->set_query_timer_restart;
 		$session->query_safe(qq(
 			SET application_name = '$table'; SET ann.point = '$name'; SET ann.point_passes = $passes));
 		$session->query_until(qr/begun/, "\\echo begun\n$deed;\n");
@@ -182,6 +186,7 @@ sub stop_all
 # Others go on
 #
 my $holder = $node->background_psql('postgres');
+$holder->set_query_timer_restart;
 $holder->query_safe("SELECT pg_advisory_lock($lock)");
 my @runs = stop_all('paused');
 foreach my $run (@runs)

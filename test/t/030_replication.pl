@@ -16,8 +16,7 @@ use AnnTest;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 AnnTest->prepare($primary, 'shared_buffers = 32MB', 'log_statement = none', "wal_consistency_checking = 'all'",
-	'wal_log_hints = on', "archive_mode = on",
-	"archive_command = 'cp \"%p\" \"" . $primary->archive_dir . "/%f\"'");
+	'wal_log_hints = on', 'wal_keep_size = 1GB', 'archive_mode = on', "archive_command = 'true'");
 AnnTest->data($primary);
 my $standby = AnnTest->standby($primary);
 
@@ -129,6 +128,8 @@ my $load = IPC::Run::start(
 	[ 'pgbench', '-n', '-c', 4, '-T', 6, '--max-tries', 100, '-f', "$scripts/load\@9", '-f', "$scripts/vacuum\@1",
 		$primary->connstr('postgres') ], '>', \$out, '2>', \$err);
 $primary->poll_query_until('postgres', q(SELECT count(*) > 100 FROM items WHERE id > 10000)) or die 'there is no load';
+$primary->append_conf('postgresql.conf', "archive_command = 'cp \"%p\" \"" . $primary->archive_dir . "/%f\"'");
+$primary->reload;
 $primary->backup('under_load');
 foreach my $time (1 .. 3)
 {
@@ -165,6 +166,8 @@ $past->stop;
 
 # The standby is promoted, and the primary goes on for a while.
 same_ok('before promotion');
+$_->append_conf('postgresql.conf', "wal_consistency_checking = ''") foreach ($primary, $standby);
+$_->reload, $_->safe_psql('postgres', 'CHECKPOINT') foreach ($primary, $standby);
 $standby->promote;
 $standby->safe_psql('postgres', q(
 	INSERT INTO items SELECT i, clustered(i, 8) FROM generate_series(3001, 3500) i;
