@@ -125,6 +125,7 @@ class MemoryWatch(threading.Thread):
 
 class Postgres:
     """An index of an extension, in a database of its own.  Without a definition: a sequential scan."""
+    storage = 'plain'           # of the column, where a row fits a page
 
     def __init__(self, name, extension, definition=None, knob=None, choices=(None,), metrics=tuple(OPERATORS),
                  iterative=None, most_dims=16000):
@@ -162,7 +163,7 @@ class Postgres:
                 cursor.execute(f'CREATE TABLE {table} (id int PRIMARY KEY, tag int, v {kind}) '
                                'WITH (autovacuum_enabled = off)')
                 if data.dims * 4 < 8000:
-                    cursor.execute(f'ALTER TABLE {table} ALTER v SET STORAGE {STORAGE}')
+                    cursor.execute(f'ALTER TABLE {table} ALTER v SET STORAGE {self.storage}')
             ids = numpy.arange(data.rows + len(data.extra))
             copy_in(cursor, 'items', ids[:data.rows], data.tags[:data.rows], data.base, data.bits)
             copy_in(cursor, 'extra', ids[data.rows:], data.tags[data.rows:], data.extra, data.bits)
@@ -415,9 +416,6 @@ HNSW = 'hnsw (v {ops}) WITH (m = 16, ef_construction = 64)'
 COMPACT = 'hnsw (v {ops}) WITH (m = 16, ef_construction = 64, layout = compact)'
 IVFFLAT = 'ivfflat (v {ops}) WITH (lists = {lists})'
 LISTED = DENSE + ('hamming',)
-
-# How the column is stored where a row fits a page.
-STORAGE = 'plain'
 
 CONTESTANTS = [
     Postgres('ann hnsw', 'ann', HNSW, 'hnsw.ef_search', EFFORTS),

@@ -99,7 +99,7 @@ def make_clustered(rows, dims, rng):
     """Like embeddings of text: clusters within clusters, most of the variance in few directions, a mean that is not 0,
     unit norms.  Estimates of the intrinsic dimension (below) are near those of real embeddings, 20 to 30."""
     rank = min(dims, 256)
-    spread = (numpy.arange(1, rank + 1) ** -0.5).astype(numpy.float32)
+    spread = (numpy.arange(1, rank + 1) ** -0.4).astype(numpy.float32)
     directions = numpy.linalg.qr(rng.standard_normal((dims, rank)))[0].T.astype(numpy.float32)
     topics = 1 + int(rows ** 0.5) // 8
     outer = rng.standard_normal((topics, rank), dtype=numpy.float32)
@@ -109,7 +109,7 @@ def make_clustered(rows, dims, rng):
     for start in range(0, rows, CHUNK):
         count = min(CHUNK, rows - start)
         latent = inner[(len(inner) * rng.random(count) ** 2).astype(int)]
-        latent += 0.8 * rng.standard_normal((count, rank), dtype=numpy.float32)
+        latent += 1.3 * rng.standard_normal((count, rank), dtype=numpy.float32)
         chunk = ((latent + mean) * spread) @ directions
         chunk += 0.05 / dims ** 0.5 * rng.standard_normal(chunk.shape, dtype=numpy.float32)
         x[start:start + count] = unit(chunk)

@@ -16,7 +16,7 @@ from datasets import near_duplicates
 GOALS = (0.9, 0.95, 0.99)
 INSERTS = 500
 FILTERED = 100
-DUPLICATES = 300
+DUPLICATES = 100
 
 
 def calibrate():

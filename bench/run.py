@@ -24,7 +24,7 @@ import datasets
 import measure
 import report
 
-QUICK = 'clustered,rows=2000,dims=64,count=50'
+QUICK = 'clustered,rows=1000,dims=64,count=30'
 
 
 def about_run(options):
@@ -68,15 +68,18 @@ def run(options, emit):
                     one.drop()
 
 
+def names_in(text):
+    return text.split(',')
+
+
 def main():
-    split = lambda text: text.split(',')
     usual = [name for name in measure.MEASUREMENTS if name not in measure.EXPENSIVE]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('data', nargs='*', help='data sets')
     parser.add_argument('--quick', action='store_true', help='a small set and ann only: tests the benchmark')
-    parser.add_argument('--only', type=split, default=['*'], help="patterns of names, '*hnsw*,ann exact': " +
+    parser.add_argument('--only', type=names_in, default=['*'], help="patterns of names, '*hnsw*,ann exact': " +
                         ', '.join(one.name for one in adapters.CONTESTANTS))
-    parser.add_argument('--measure', type=split, default=usual, help=', '.join(measure.MEASUREMENTS) +
+    parser.add_argument('--measure', type=names_in, default=usual, help=', '.join(measure.MEASUREMENTS) +
                         '; all but low_memory unless given')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--seconds', type=int, default=1,
@@ -93,8 +96,11 @@ def main():
         options.data, options.only, options.rounds, options.seconds = [QUICK], ['ann *'], 1, 0
     if not options.data:
         parser.error('which data?')
+    for name in options.measure:
+        if name not in measure.MEASUREMENTS:
+            parser.error(f'there is no measurement "{name}"')
 
-    adapters.STORAGE = options.storage
+    adapters.Postgres.storage = options.storage
     for one in adapters.CONTESTANTS:
         if isinstance(one, adapters.Postgres):
             one.settings.update(options.set)

@@ -81,6 +81,37 @@ SELECT count(*) FROM (SELECT id FROM t ORDER BY val::vector(600) <-> (SELECT val
 SELECT * FROM ann_check('idx');
 DROP TABLE t;
 
+-- Pages of centres, seven to a page and one to a page: they are divided as lists
+-- come, and freed as they go
+CREATE FUNCTION pages(name text, kind int) RETURNS bigint LANGUAGE sql AS
+	$$SELECT count(*) FROM generate_series(1, pg_relation_size(name) / 8192 - 1) b, get_raw_page(name, b::int) p
+	WHERE get_byte(p, 8188) = kind AND get_byte(p, 8189) = 0$$;
+CREATE TABLE t (id int, val vector(1000));
+CREATE INDEX idx ON t USING ivfflat (val vector_l2_ops) WITH (lists = 20);
+INSERT INTO t SELECT i, ARRAY(SELECT hashint4(i * 10 + j) / 2147483648.0 FROM generate_series(1, 10) j)::real[] ||
+	array_fill(hashint4(i % 37) / 2147483648.0, ARRAY[990])::real[] FROM generate_series(1, 3000) i;
+SELECT lists('idx') > 20 AS split, pages('idx', 16) > 3 AS divided, pages('idx', 18) AS groups;
+SELECT * FROM ann_check('idx');
+SELECT count(*) FROM (SELECT FROM t ORDER BY val <-> (SELECT val FROM t WHERE id = 77)) s;
+DELETE FROM t WHERE id % 50 <> 0;
+VACUUM t;
+SELECT lists('idx') < 20 AS merged;
+SELECT * FROM ann_check('idx');
+SELECT count(*) FROM (SELECT FROM t ORDER BY val <-> (SELECT val FROM t WHERE id = 100)) s;
+DROP TABLE t;
+
+CREATE TABLE t (id int, val vector(16000));
+CREATE INDEX idx ON t USING ivfflat (val vector_l2_ops);
+INSERT INTO t SELECT i, array_fill(i % 5, ARRAY[16000]) FROM generate_series(1, 400) i;
+SELECT lists('idx'), pages('idx', 16), pages('idx', 18);
+SELECT * FROM ann_check('idx');
+SELECT count(*) FROM (SELECT FROM t ORDER BY val <-> (SELECT val FROM t WHERE id = 77)) s;
+DELETE FROM t;
+VACUUM t;
+SELECT lists('idx'), pages('idx', 16), pages('idx', 18);
+SELECT * FROM ann_check('idx');
+DROP TABLE t;
+
 -- An inner product that overflows is not a number; the rows are there
 CREATE TABLE t (id int, val vector(2));
 CREATE INDEX idx ON t USING ivfflat (val vector_ip_ops) WITH (quantizer = rabitq);
@@ -88,5 +119,5 @@ INSERT INTO t VALUES (1, '[3e38,3e38]'), (2, '[1,1]'), (3, '[3e38,3e38]');
 SELECT count(*) FROM (SELECT id FROM t ORDER BY val <#> '[3e38,-3e38]') s;
 SELECT * FROM ann_check('idx');
 DROP TABLE t;
-DROP FUNCTION lists, vec;
+DROP FUNCTION lists, pages, vec;
 DROP EXTENSION pageinspect;

@@ -17,8 +17,8 @@ CREATE FUNCTION value_pages(name text) RETURNS bigint LANGUAGE sql AS
 	WHERE get_byte(p, 8188) = 2 AND get_byte(p, 8189) = 0$$;
 
 -- Smaller and greater than a page, and where lists have whole values anyway
-CREATE TABLE t (id int, small vector(50), large halfvec(5000), cosine vector(3000), product vector(100), tiny bit(30));
-INSERT INTO t SELECT i, vec(i, 50), vec(i, 5000), vec(i, 3000), vec(i, 100), (i * 977)::bit(30) FROM generate_series(1, 100) i;
+CREATE TABLE t (id int, small vector(50), large halfvec(4200), cosine vector(2100), product vector(100), tiny bit(30));
+INSERT INTO t SELECT i, vec(i, 50), vec(i, 4200), vec(i, 2100), vec(i, 100), (i * 977)::bit(30) FROM generate_series(1, 40) i;
 CREATE INDEX small ON t USING ivfflat (small vector_l2_ops) WITH (lists = 3, quantizer = rabitq, rerank = index);
 CREATE INDEX large ON t USING ivfflat (large halfvec_l2_ops) WITH (lists = 3, rerank = index);
 CREATE INDEX cosine ON t USING ivfflat (cosine vector_cosine_ops) WITH (lists = 3, rerank = index);
@@ -28,15 +28,15 @@ CREATE INDEX heap ON t USING ivfflat (small vector_cosine_ops) WITH (lists = 3, 
 SELECT name, value_pages(name) FROM unnest(ARRAY['small', 'large', 'cosine', 'product', 'tiny', 'heap']) name;
 
 -- The same order as without an index, for rows that were there and new ones
-INSERT INTO t SELECT i, vec(i, 50), vec(i, 5000), vec(i, 3000), vec(i, 100), (i * 977)::bit(30) FROM generate_series(101, 300) i;
+INSERT INTO t SELECT i, vec(i, 50), vec(i, 4200), vec(i, 2100), vec(i, 100), (i * 977)::bit(30) FROM generate_series(41, 120) i;
 CREATE FUNCTION differences() RETURNS TABLE (index text, different bigint) LANGUAGE plpgsql AS $$
 DECLARE
 	expression text;
 	exact int[];
 	found int[];
 BEGIN
-	FOR index, expression IN VALUES ('small', 'small <-> vec(7, 50)::vector'), ('large', 'large <-> vec(7, 5000)::halfvec'),
-		('cosine', 'cosine <=> vec(7, 3000)::vector'), ('product', 'product <#> vec(7, 100)::vector')
+	FOR index, expression IN VALUES ('small', 'small <-> vec(7, 50)::vector'), ('large', 'large <-> vec(7, 4200)::halfvec'),
+		('cosine', 'cosine <=> vec(7, 2100)::vector'), ('product', 'product <#> vec(7, 100)::vector')
 	LOOP
 		EXECUTE format('SELECT array_agg(id) FROM (SELECT id FROM t ORDER BY %s) s', expression) INTO found;
 		EXECUTE format('SELECT array_agg(id) FROM (SELECT id FROM t ORDER BY (%s) + 0, id) s', expression) INTO exact;
@@ -64,14 +64,14 @@ DELETE FROM t WHERE id % 3 <> 0;
 VACUUM t;
 SELECT * FROM differences();
 SELECT name, c.* FROM unnest(ARRAY['small', 'large', 'cosine', 'product', 'tiny']) name, ann_check(name::regclass) c;
-INSERT INTO t SELECT i, vec(i, 50), vec(i, 5000), vec(i, 3000), vec(i, 100), (i * 977)::bit(30) FROM generate_series(301, 450) i;
+INSERT INTO t SELECT i, vec(i, 50), vec(i, 4200), vec(i, 2100), vec(i, 100), (i * 977)::bit(30) FROM generate_series(121, 180) i;
 SELECT pg_relation_size('large') <= :size * 1.1 AS reused;
 SELECT * FROM differences();
 SELECT name, c.* FROM unnest(ARRAY['small', 'large', 'cosine', 'product', 'tiny']) name, ann_check(name::regclass) c;
 
 -- From nothing to lists that split, and with everything gone
 TRUNCATE t;
-INSERT INTO t (id, small) SELECT i, vec(i, 50) FROM generate_series(1, 1500) i;
+INSERT INTO t (id, small) SELECT i, vec(i, 50) FROM generate_series(1, 1000) i;
 SELECT id FROM t ORDER BY small <-> vec(7, 50)::vector LIMIT 1;
 SELECT * FROM ann_check('small');
 DELETE FROM t;

@@ -10,10 +10,17 @@
 # root or through sudo, the extension.  Works on a copy of the tree.  The last
 # line of output is "N passed, N failed"; the status is 0 if N failed is 0 and
 # something passed.
+#
+# ANN_TEST_REGRESS chooses tests of the suite "regress", and ANN_TEST_SETTING is
+# a line for their server's configuration.
 
 set -uo pipefail
 
-all_suites=(lint build unit regress isolation tap pgtap readme bench quickstart migrate clients)
+all_suites=(lint build unit fuzz regress isolation tap pgtap readme bench quickstart migrate clients)
+
+# Run only when named: the unit tests for 64-bit Arm, emulated; and the tests with
+# sanitizers, see sanitize.sh
+more_suites=(arm64 sanitize)
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=test/server.sh
@@ -123,7 +130,7 @@ need_server()
 {
 	make_tree
 	need_install || return 1
-	start_server "$work/pg" max_prepared_transactions=10
+	start_server "$work/pg" max_prepared_transactions=10 ${ANN_TEST_SETTING:+"$ANN_TEST_SETTING"}
 }
 
 # A copy of PostgreSQL that has the extension under both names.
@@ -189,6 +196,38 @@ suite_unit()
 	count_prove "$log" $status
 }
 
+suite_arm64()
+{
+	local status
+	need_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+	make_tree
+	in_tree make -s -C test/unit PG_CONFIG="$PG_CONFIG" check-arm64 >"$log" 2>&1
+	status=$?
+	shown "$log"
+	count_prove "$log" $status
+}
+
+# Some seconds of each target; in the long run, as many inputs as it takes to
+# believe that there is no other.
+suite_fuzz()
+{
+	local runs=20000
+	[ -z "${ANN_TEST_LONG:-}" ] || runs=10000000
+	need_packages "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+	make_tree
+	in_tree make -s -j2 -C test/fuzz PG_CONFIG="$PG_CONFIG" check RUNS=$runs >"$log" 2>&1
+	shown "$log"
+	count_tap "$log"
+}
+
+suite_sanitize()
+{
+	bash "$top/test/sanitize.sh" "${ANN_SANITIZE_DIR:-$work/sanitize}" >"$log" 2>&1
+	shown "$log"
+	read -r passed failed < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log")
+	[ "${passed:-0}" -gt 0 ] || fail
+}
+
 # run_regress VARIABLE=...: make installcheck, with other kinds of tests off.
 run_regress()
 {
@@ -208,7 +247,7 @@ run_regress()
 	done
 }
 
-suite_regress() { run_regress ISOLATION=; }
+suite_regress() { run_regress ISOLATION= ${ANN_TEST_REGRESS:+"REGRESS=$ANN_TEST_REGRESS"}; }
 suite_isolation() { run_regress REGRESS=; }
 
 # run_prove FILE...: TAP tests in Perl.
@@ -220,12 +259,14 @@ run_prove()
 	need_vector || { fail; return; }
 	need_points || { fail; return; }
 	in_tree env "ANN_VECTOR_INSTALLATION=$(dirname "$vector_bin")" "ANN_POINTS_INSTALLATION=$(dirname "$points_bin")" \
-		"PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" "PG_REGRESS=$perl/../regress/pg_regress" \
+		"PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" \
+		"PG_REGRESS=$perl/../regress/pg_regress" PG_TEST_TIMEOUT_DEFAULT=1200 \
 		prove "$@" >"$log" 2>&1
 	status=$?
 	shown "$log"
 	count_prove "$log" $status
 	if [ $failed != 0 ]; then
+		grep -A 15 'not ok' "$tree"/tmp_check/log/regress_log_*
 		tail -n 40 "$tree"/tmp_check/log/*
 	fi
 }
@@ -348,7 +389,8 @@ run_suite()
 suites=("$@")
 [ $# -gt 0 ] || suites=("${all_suites[@]}")
 for suite in "${suites[@]}"; do
-	[[ " ${all_suites[*]} " = *" $suite "* ]] || die "There is no suite \"$suite\"; there are: ${all_suites[*]}"
+	[[ " ${all_suites[*]} ${more_suites[*]} " = *" $suite "* ]] ||
+		die "There is no suite \"$suite\"; there are: ${all_suites[*]} ${more_suites[*]}"
 done
 
 shopt -s nullglob

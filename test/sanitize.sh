@@ -55,7 +55,7 @@ make_server()
 				--without-readline --without-zlib --without-icu LDFLAGS='-fsanitize=address,undefined' \
 				CFLAGS='-Og -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' &&
 			make -s -j2 && make -s install && make -s -C contrib/pageinspect install && cd / &&
-			cp "$(pg_config --sharedir)"/extension/pgtap* "$("$server/bin/pg_config" --sharedir)/extension/"
+			cp "$("$PG_CONFIG" --sharedir)"/extension/pgtap* "$("$server/bin/pg_config" --sharedir)/extension/"
 	} >"$server.log" 2>&1 || { tail -n 20 "$server.log"; return 1; }
 	rm -rf "$work"
 }
@@ -83,7 +83,8 @@ if [ ${#suites[@]} -gt 0 ]; then
 else
 	run regress isolation tap pgtap
 	say "" "##### debug_discard_caches"
-	ANN_TEST_PGOPTIONS='-c debug_discard_caches=1' ANN_TEST_REGRESS='hnsw_ddl ivfflat_change lsh_ddl types_cast' run regress
+	ANN_TEST_REGRESS='hnsw_ddl hnsw_scan ivfflat_bit lsh_ddl types_cast' \
+		ANN_TEST_SETTING=debug_discard_caches=1 run regress
 fi
 
 say "" "$passed passed, $failed failed"

@@ -305,7 +305,7 @@ HnswInit(void)
 					  0, 0, 8, AccessExclusiveLock);
 	add_int_reloption(hnsw_relopt_kind, "neighbor_bits",
 					  "Bits per dimension of a neighbour's code; 0: chosen",
-					  0, 0, 4, AccessExclusiveLock);
+					  0, 0, ANN_MAX_NEAR_BITS, AccessExclusiveLock);
 
 	DefineCustomIntVariable("hnsw.ef_search",
 							"Size of the beam of a search.",

@@ -10,8 +10,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
@@ -41,6 +39,9 @@ typedef struct HnswVerifier
 	AnnCheck   *check;
 	seen_hash  *tids;
 	uint64		live;
+	/* Where neighbours have codes: that of the element looked at last, and a node decoded. */
+	void	   *code;
+	float	   *host;
 	/* Where we are. */
 	BlockNumber blkno;
 	OffsetNumber offset;
@@ -98,6 +99,8 @@ look_at(HnswVerifier *verifier, Page page, OffsetNumber offset)
 		look.nlinks = HnswFirstPart(shape, element->level + 1);
 		memcpy(look.links, element->links, look.nlinks * sizeof(HnswItem));
 		look.postings = element->postings;
+		if (verifier->code != NULL && size == HnswElementSize(shape, look.level, shape->code_size))
+			memcpy(verifier->code, HnswElementCode(shape, element), shape->code_size);
 	}
 	else if (item->kind == HNSW_LINKS && size >= sizeof(HnswLinksData))
 	{
@@ -235,37 +238,54 @@ check_element(HnswVerifier *verifier, HnswNode node, HnswElement element, Size s
 		report(verifier, "I8", "a live element has no heap TID", node);
 }
 
-static void
-check_neighbour(HnswVerifier *verifier, HnswItem item, HnswLinks links, const HnswNode *list, int i)
+/* Is a neighbour still in a list, of which we have a copy? */
+static bool
+still_linked(HnswVerifier *verifier, HnswItem item, HnswNode owner, HnswNode neighbour)
 {
-	HnswIndex  *index = &verifier->index;
+	HnswLinks	now = HnswReadLinks(&verifier->index, item, owner);
+	bool		found = false;
+
+	if (now == NULL)
+		return false;
+	for (int i = 0; i < now->count; i++)
+		found |= HnswViewLinks(&verifier->index.shape, now).nodes[i] == neighbour;
+	pfree(now);
+	return found;
+}
+
+/* The owner of the list has been decoded, if neighbours have codes. */
+static void
+check_neighbour(HnswVerifier *verifier, HnswItem item, HnswLinks links, const HnswLinksView *view, int i)
+{
+	const HnswShape *shape = &verifier->index.shape;
+	const char *invariant = "I5";
+	const char *what = NULL;
+	HnswNode	node = view->nodes[i];
 	Look		neighbour;
-	HnswLinks	now;
 
 	for (int j = 0; j < i; j++)
-		if (list[i] == list[j])
-			report(verifier, "I6", "a list has a neighbour twice", list[i]);
-	if (list[i] == links->owner)
+		if (node == view->nodes[j])
+			report(verifier, "I6", "a list has a neighbour twice", node);
+	if (node == links->owner)
 		report(verifier, "I6", "a node is its own neighbour", links->owner);
 
-	neighbour = look_up(verifier, list[i]);
-	if (neighbour.kind == HNSW_ELEMENT && neighbour.level >= links->level &&
-		!(neighbour.flags & HNSW_DEAD))
-		return;
+	neighbour = look_up(verifier, node);
+	if (neighbour.kind != HNSW_ELEMENT)
+		what = "a link leads to no element";
+	else if (neighbour.level < links->level)
+		what = "a link leads to an element of a lower level";
+	else if (neighbour.flags & HNSW_DEAD)
+		what = "a link leads to a dead element";
+	else if (shape->near_size > 0 &&
+			 !AnnNearValid(&verifier->index.space, verifier->host, verifier->code,
+						   view->codes + i * shape->near_size, &view->factors[i]))
+	{
+		invariant = "I7";
+		what = "the code of a neighbour is not that of its node";
+	}
 
-	/* Unless the list has changed in the meantime, the link is broken. */
-	now = HnswReadLinks(index, item, links->owner);
-	for (int j = 0; now != NULL && j < now->count; j++)
-		if (HnswViewLinks(&index->shape, now).nodes[j] == list[i])
-		{
-			report(verifier, "I5",
-				   neighbour.kind != HNSW_ELEMENT ? "a link leads to no element" :
-				   neighbour.level < links->level ? "a link leads to an element of a lower level" :
-				   "a link leads to a dead element", list[i]);
-			break;
-		}
-	if (now != NULL)
-		pfree(now);
+	if (what != NULL && still_linked(verifier, item, links->owner, node))
+		report(verifier, invariant, what, node);
 }
 
 static void
@@ -290,15 +310,11 @@ check_links(HnswVerifier *verifier, HnswItem item, HnswLinks links, Size size)
 	if (owner.flags & HNSW_DEAD)
 		return;
 
+	if (shape->near_size > 0)
+		AnnSpaceDecode(&verifier->index.space, verifier->code, verifier->host);
 	view = HnswViewLinks(shape, links);
 	for (int i = 0; i < links->count; i++)
-	{
-		check_neighbour(verifier, item, links, view.nodes, i);
-		if (shape->near_size > 0 &&
-			!(isfinite(view.factors[i].add) && isfinite(view.factors[i].scale) &&
-			  view.factors[i].scale >= 0))
-			report(verifier, "I7", "the code of a neighbour is not one", view.nodes[i]);
-	}
+		check_neighbour(verifier, item, links, &view, i);
 	for (int i = links->count; i < HnswPlaces(shape, links->level); i++)
 		if (HnswIsChosen(&view, i))
 		{
@@ -411,7 +427,17 @@ HnswCheckIndex(Relation rel, AnnCheck *check)
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
 
+	/* It is the metapage as it is that counts, not what is remembered of it. */
+	if (rel->rd_amcache != NULL)
+		pfree(rel->rd_amcache);
+	rel->rd_amcache = NULL;
 	HnswOpen(&verifier.index, rel);
+
+	if (verifier.index.shape.near_size > 0)
+	{
+		verifier.code = palloc(verifier.index.shape.code_size);
+		verifier.host = palloc(sizeof(float) * verifier.index.space.rotated_dim);
+	}
 	verifier.tids = seen_create(CurrentMemoryContext, 1024, NULL);
 
 	for (verifier.blkno = ANN_METAPAGE_BLKNO + 1; verifier.blkno < nblocks; verifier.blkno++)

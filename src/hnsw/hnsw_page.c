@@ -191,7 +191,7 @@ apply_meta(HnswIndex *index, const HnswMetaPageData *meta)
 		meta->m < HNSW_MIN_M || meta->m > HNSW_MAX_M ||
 		meta->ef_construction < HNSW_MIN_EF_CONSTRUCTION ||
 		meta->ef_construction > HNSW_MAX_EF_CONSTRUCTION ||
-		meta->bits > 8 || meta->near_bits > 4 || (meta->bits == 0 && meta->near_bits > 0) ||
+		meta->bits > 8 || meta->near_bits > ANN_MAX_NEAR_BITS || (meta->bits == 0 && meta->near_bits > 0) ||
 		(meta->bits > 0 && !index->space.metric->quantizes) ||
 		meta->dim > (meta->bits > 0 ? ANN_MAX_QUANTIZED_DIM : index->space.metric->max_dim))
 		return false;
@@ -201,7 +201,8 @@ apply_meta(HnswIndex *index, const HnswMetaPageData *meta)
 	{
 		float	   *centre;
 
-		if (meta->bits == 0 || meta->centre_size != AnnCentreSize(&index->space))
+		if (meta->bits == 0 || meta->centre_size != AnnCentreSize(&index->space) ||
+			!AnnCentreValid(meta->centre))
 			return false;
 		centre = palloc(sizeof(float) * index->space.rotated_dim);
 		AnnCentreDecode(&index->space, meta->centre, centre);

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/float.h"
@@ -152,6 +154,12 @@ hnsw_scan_next_batch(AnnScan *scan)
 
 	for (int i = 0; i < n; i++)
 		add_candidate(scan, &state->index, &found[i]);
+
+	/*
+	 * The next batch is likely to find some that are nearer than the last of
+	 * this one, but few nearer than half of it.
+	 */
+	scan->horizon = state->search.resumable && n > 0 ? found[n / 2].distance : INFINITY;
 	pfree(found);
 
 	if (HnswSearchExhausted(&state->search) || !state->search.resumable ||

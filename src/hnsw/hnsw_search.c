@@ -86,19 +86,16 @@ HnswSearchBegin(HnswSearch *search, int level, const HnswCandidate *from, int n)
  * has yet to be found.
  */
 static void
-start_beam(HnswSearch *search, int ef, HnswCandidate *best)
+start_beam(HnswSearch *search, int ef)
 {
-	hnsw_candidate_heap *from = search->graph->expands ? &search->frontier : &search->found;
-	int			n = 0;
+	bool		expands = search->graph->expands;
+	const hnsw_candidate_heap *known = expands ? &search->frontier : &search->found;
 
 	hnsw_distance_heap_reset(&search->beam);
-	while (n < ef && from->count > 0)
-	{
-		best[n] = hnsw_candidate_heap_pop(from);
-		add_to_beam(search, best[n++].distance, ef);
-	}
-	while (n > 0)
-		hnsw_candidate_heap_push(from, &best[--n]);
+	AnnVisitedReset(&search->estimated);
+	for (int i = 0; i < known->count; i++)
+		if (!expands || AnnVisitedAdd(&search->estimated, known->elements[i].node))
+			add_to_beam(search, known->elements[i].distance, ef);
 }
 
 /*
@@ -209,7 +206,7 @@ HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out)
 	int			n = 0;
 
 	resume(search);
-	start_beam(search, ef, out);
+	start_beam(search, ef);
 
 	while (search->frontier.count > 0)
 	{

@@ -270,7 +270,7 @@ typedef struct IvfCentrePage
 extern bool IvfReadCentres(IvfIndex *index, BlockNumber blkno, uint16 kind, IvfCentrePage *page);
 
 /* How many centres a search sees that wants so many of the lists there are. */
-extern uint32 IvfCentresSeen(uint32 lists, double wanted);
+extern uint32 IvfCentresSeen(uint32 lists, uint32 wanted);
 
 /* Begins to visit lists, of which so many are wanted soon. */
 extern void IvfQueueInit(IvfQueue *queue, IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,

@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "access/parallel.h"
 #include "commands/progress.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -16,12 +17,8 @@
 #include "utils/rel.h"
 
 #include "am/am_gate.h"
-#include "am/am_sample.h"
 #include "ivfflat/ivfflat.h"
-#include "space/kmeans.h"
-
-/* Rows of the sample for each list. */
-#define SAMPLE_PER_LIST 50
+#include "ivfflat/ivfflat_train.h"
 
 /* A row that was assigned to a list. */
 typedef struct Entry
@@ -40,10 +37,12 @@ typedef struct Written
 
 /*
  * What the participants share.  Behind it are, at offsets, the centres, what was
- * written, room for the order of entries, and the entries.
+ * written, room for the order of entries, and the entries.  Until there are
+ * centres, the data of the training is where entries will be.
  */
 typedef struct IvfMemory
 {
+	IvfTraining training;
 	uint32		lists;
 	uint64		capacity;		/* of entries */
 	Size		written;
@@ -69,12 +68,12 @@ typedef struct IvfBuildState
 	float	   *dots;
 } IvfBuildState;
 
-/* A build as the leader knows it: with the centres that it has found. */
+/* A build as the leader knows it: of an index that is not there yet. */
 typedef struct IvfBuild
 {
 	AnnBuild	base;
-	const char *centres;
-	int			lists;
+	IvfIndex   *target;
+	int			lists;			/* wanted; in the end, found */
 } IvfBuild;
 
 static inline Entry *
@@ -101,92 +100,32 @@ entry_size(const IvfIndex *index)
 	return MAXALIGN(offsetof(Entry, row) + index->row_size);
 }
 
-/* Memory for lists and so many entries. */
+/* Where what comes after centres and what was written begins. */
 static Size
-memory_size(const IvfIndex *index, int lists, double entries)
+fixed_size(const IvfIndex *index, int lists)
 {
-	return MEMORY_CENTRES + (Size) lists * (index->centre_size + sizeof(Written)) + 2 * MAXIMUM_ALIGNOF +
-		(Size) (entries * (entry_size(index) + sizeof(uint32)));
+	return MAXALIGN(MAXALIGN(MEMORY_CENTRES + index->centre_size * (Size) lists) + sizeof(Written) * (Size) lists);
 }
 
-/*
- * Training
- */
-
-typedef struct Sample
+/* Memory for so many entries. */
+static Size
+entries_size(const IvfIndex *index, double entries)
 {
-	const IvfIndex *index;
-	float	   *rows;
-} Sample;
-
-static bool
-take_sample(void *arg, int place, Datum value)
-{
-	Sample	   *sample = arg;
-	const AnnSpace *space = &sample->index->space;
-	AnnQuery	query;
-	IvfPoint	point;
-
-	if (!AnnQueryPrepare(&query, space, value, true))
-		return false;
-	IvfPointOfValue(sample->index, &query, &point);
-	memcpy(sample->rows + (Size) place * space->rotated_dim, point.x,
-		   sizeof(float) * space->rotated_dim);
-	return true;
+	return (Size) (entries * (entry_size(index) + sizeof(uint32))) + MAXIMUM_ALIGNOF;
 }
 
+/* Raises an error if there is not enough memory to find so many lists. */
 static void
-pause_training(void)
+check_memory(const IvfIndex *index, int lists)
 {
-	CHECK_FOR_INTERRUPTS();
-}
+	Size		needed = fixed_size(index, lists) +
+		Max(IvfTrainingSize(index, lists, true), entries_size(index, 64));
 
-static void
-out_of_memory(Size needed)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("memory required is %zu MB, maintenance_work_mem is %d MB",
-					needed / (1024 * 1024) + 1, maintenance_work_mem / 1024)));
-}
-
-/*
- * Finds centres for lists, palloc'd, and counts them.  Without rows there is one
- * in the origin.  The sample takes half of the memory, centres and scratch may
- * take what they need.
- */
-static char *
-train(IvfIndex *index, Relation heap, IndexInfo *info, int lists, int *found)
-{
-	int			dim = index->space.rotated_dim;
-	Size		memory = (Size) maintenance_work_mem * 1024;
-	Size		size = (Size) lists * SAMPLE_PER_LIST;
-	Sample		sample = {.index = index};
-	AnnKmeans	problem = {.dim = dim,.spherical = IvfSpherical(index),.seed = ann_seed,.pause = pause_training};
-	float	   *means;
-	void	   *scratch;
-	char	   *centres;
-
-	size = Min(size, memory / 2 / (sizeof(float) * dim));
-	if (size < lists || memory_size(index, lists, 64) > memory)
-		out_of_memory(Max(memory_size(index, lists, 64), 2 * sizeof(float) * dim * (Size) lists));
-
-	sample.rows = palloc_extended(sizeof(float) * dim * size, MCXT_ALLOC_HUGE);
-	problem.rows = sample.rows;
-	problem.nrows = AnnSample(heap, index->rel, info, (int) size, ann_seed, take_sample, &sample);
-
-	means = palloc_extended(sizeof(float) * dim * (Size) lists, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	scratch = palloc_extended(AnnKmeansScratch(&problem, lists), MCXT_ALLOC_HUGE);
-	*found = Max(AnnKmeansRun(&problem, lists, means, scratch), 1);
-	pfree(scratch);
-	pfree(sample.rows);
-
-	IvfArrange(index, means, *found);
-	centres = palloc_extended(index->centre_size * *found, MCXT_ALLOC_HUGE);
-	for (int i = 0; i < *found; i++)
-		IvfMakeCentre(index, i, means + (Size) i * dim, (IvfCentre) (centres + index->centre_size * i));
-	pfree(means);
-	return centres;
+	if (needed > maintenance_work_mem * (Size) 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("memory required is %zu MB, maintenance_work_mem is %d MB",
+						needed / (1024 * 1024) + 1, maintenance_work_mem / 1024)));
 }
 
 /*
@@ -288,18 +227,15 @@ link_lists(IvfIndex *index, IvfMemory *memory)
 static void
 ivf_build_init(AnnBuild *build)
 {
-	IvfMemory  *memory = build->area;
 	const IvfBuild *ours = (IvfBuild *) build;
-	int			lists = ours->lists;
-	IvfIndex	index;
-	Size		p = MEMORY_CENTRES;
+	const IvfIndex *index = ours->target;
+	IvfMemory  *memory = build->area;
+	Size		p = fixed_size(index, ours->lists);
 
-	IvfOpen(&index, build->index);
-	memory->lists = lists;
-	memcpy((char *) memory + p, ours->centres, index.centre_size * lists);
-	p = MAXALIGN(p + index.centre_size * lists);
-	memory->written = p;
-	for (int i = 0; i < lists; i++)
+	IvfTrainingInit(&memory->training, index, ours->lists, p - offsetof(IvfMemory, training),
+					build->area_size - p);
+	memory->written = MAXALIGN(MEMORY_CENTRES + index->centre_size * (Size) ours->lists);
+	for (int i = 0; i < ours->lists; i++)
 	{
 		Written    *written = &get_written(memory)[i];
 
@@ -307,8 +243,7 @@ ivf_build_init(AnnBuild *build)
 		written->rows = written->last = 0;
 	}
 
-	p = MAXALIGN(p + sizeof(Written) * lists);
-	memory->entry_size = entry_size(&index);
+	memory->entry_size = entry_size(index);
 	memory->capacity = (build->area_size - p - MAXIMUM_ALIGNOF) / (memory->entry_size + sizeof(uint32));
 	memory->capacity = Min(memory->capacity, PG_INT32_MAX);
 	memory->order = p;
@@ -317,18 +252,37 @@ ivf_build_init(AnnBuild *build)
 	pg_atomic_init_u64(&memory->count, 0);
 }
 
+/* Finds the centres, with the help of the workers. */
+static void
+find_centres(AnnBuild *build)
+{
+	IvfMemory  *memory = build->area;
+
+	if (IsParallelWorker())
+	{
+		IvfHelpTraining(&memory->training);
+		return;
+	}
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_KMEANS);
+	memory->lists = IvfTrain(&memory->training, build, ((IvfBuild *) build)->target,
+							 (char *) memory + MEMORY_CENTRES);
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_ASSIGN);
+	IvfTrainingDone(&memory->training);
+}
+
 static void
 ivf_build_begin(AnnBuild *build)
 {
 	IvfBuildState *state = palloc(sizeof(IvfBuildState));
 	IvfMemory  *memory = build->area;
 
+	find_centres(build);
 	IvfOpen(&state->index, build->index);
 	state->index.building = state->index.store.building = true;
-	state->centres = palloc(sizeof(void *) * memory->lists);
-	state->levels = palloc(sizeof(uint8 *) * memory->lists);
-	state->terms = palloc(sizeof(IvfTerms) * memory->lists);
-	state->dots = palloc(sizeof(float) * memory->lists);
+	state->centres = palloc_extended(sizeof(void *) * memory->lists, MCXT_ALLOC_HUGE);
+	state->levels = palloc_extended(sizeof(uint8 *) * memory->lists, MCXT_ALLOC_HUGE);
+	state->terms = palloc_extended(sizeof(IvfTerms) * memory->lists, MCXT_ALLOC_HUGE);
+	state->dots = palloc_extended(sizeof(float) * memory->lists, MCXT_ALLOC_HUGE);
 	for (uint32 i = 0; i < memory->lists; i++)
 	{
 		const IvfCentreData *centre = get_centre(&state->index, (char *) memory + MEMORY_CENTRES, i);
@@ -429,6 +383,7 @@ finish(AnnBuild *build)
 	index.building = true;
 	write_entries(&index, build->area);
 	link_lists(&index, build->area);
+	((IvfBuild *) build)->lists = ((IvfMemory *) build->area)->lists;
 }
 
 const AnnBuildMethods ivf_build_methods = {
@@ -457,20 +412,19 @@ ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 	AnnSpace	space;
 	bool		stored;
 	int			wanted;
-	int			lists;
+	Size		memory;
 	IndexBuildResult *result;
 
 	AnnSpaceCreate(&space, rel);
 	wanted = IvfGetOptions(rel, &space, &stored);
-	lists = wanted > 0 ? wanted : choose_lists(tuples);
 	IvfPrepare(&index, rel, &space, stored);
+	build.target = &index;
+	build.lists = wanted > 0 ? wanted : choose_lists(tuples);
+	check_memory(&index, build.lists);
 
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_KMEANS);
-	build.centres = train(&index, heap, info, lists, &build.lists);
-	IvfCreate(&index, MAIN_FORKNUM, build.centres, build.lists);
-
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_ASSIGN);
-	result = AnnBuildRun(&build.base, tuples, memory_size(&index, build.lists, tuples * 1.2 + 1000));
+	memory = fixed_size(&index, build.lists) +
+		Max(IvfTrainingSize(&index, build.lists, false), entries_size(&index, tuples * 1.2 + 1000));
+	result = AnnBuildRun(&build.base, tuples, memory);
 	if (result->index_tuples < wanted)
 		ereport(NOTICE,
 				(errmsg("ivfflat index created with little data"),

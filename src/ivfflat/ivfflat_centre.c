@@ -180,9 +180,9 @@ IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre cen
 #define SEEN_PER_ROOT 8
 
 uint32
-IvfCentresSeen(uint32 lists, double wanted)
+IvfCentresSeen(uint32 lists, uint32 wanted)
 {
-	return (uint32) Min(SEEN_PER_LIST * wanted + SEEN_PER_ROOT * sqrt(lists), lists);
+	return (uint32) Min((double) SEEN_PER_LIST * wanted + SEEN_PER_ROOT * sqrt(lists), lists);
 }
 
 void
@@ -253,7 +253,7 @@ is_enough(const IvfQueue *queue)
 {
 	return queue->lists.count > 0 &&
 		(queue->point == NULL ||
-		 queue->seen >= IvfCentresSeen(queue->nlists, (double) queue->visited.count + queue->wanted));
+		 queue->seen >= IvfCentresSeen(queue->nlists, Max(queue->visited.count + 1, queue->wanted)));
 }
 
 /* Lists that were replaced since the groups were read may have been missed. */

@@ -13,12 +13,13 @@
 #include "miscadmin.h"
 #include "utils/rel.h"
 
+#include "am/am_point.h"
 #include "ivfflat/ivfflat.h"
 #include "kernels/kernels.h"
 #include "space/kmeans.h"
 
-/* A build fills this share of a page with centres. */
-#define FILL(n) ((n) - (n) / 8)
+/* A build leaves this share of a page to centres that are to come. */
+#define SPARE_SHARE 8
 
 /* A vector, in the order of a division. */
 typedef struct Ranked
@@ -80,7 +81,7 @@ rank_vectors(const IvfIndex *index, const float *x, int n)
 static int
 count_pages(const IvfIndex *index, int n)
 {
-	int			per_page = FILL(index->centres_per_page);
+	int			per_page = index->centres_per_page - index->centres_per_page / SPARE_SHARE;
 
 	return (n + per_page - 1) / per_page;
 }
@@ -315,7 +316,7 @@ drop_group(IvfIndex *index, BlockNumber centres, BlockNumber groups, OffsetNumbe
 	AnnEditDeleteItem(&edit, group_buf, offset);
 	((IvfMetaPageData *) AnnMetaContents(AnnEditPage(&edit, meta_buf)))->changes++;
 	AnnEditCommit(&edit);
-	AnnPoint("ivfflat W16");
+	AnnPoint("ivfflat W17");
 	AnnRecordFreeSpace(index->rel, centres, room);
 }
 
@@ -346,7 +347,7 @@ IvfUpdateGroup(IvfIndex *index, BlockNumber blkno)
 	AnnEditBegin(&edit, index->rel, false);
 	memcpy(AnnEditItem(&edit, buf, offset), group, index->centre_size);
 	AnnEditCommit(&edit);
-	AnnPoint("ivfflat W15");
+	AnnPoint("ivfflat W16");
 	pfree(group);
 }
 
@@ -386,6 +387,7 @@ move_centres(IvfIndex *index, IvfList *list, const OffsetNumber *moved, int n, I
 	meta_buf = AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
 
 	AnnEditBegin(&edit, index->rel, false);
+	AnnEditPage(&edit, old);
 	AnnInitPage(AnnEditPage(&edit, new), IVF_PAGE_CENTRES);
 	for (int i = 0; i < n; i++)
 	{
@@ -407,7 +409,7 @@ move_centres(IvfIndex *index, IvfList *list, const OffsetNumber *moved, int n, I
 	}
 	meta->changes++;
 	AnnEditCommit(&edit);
-	AnnPoint("ivfflat W17");
+	AnnPoint("ivfflat W15");
 
 	if (place != InvalidOffsetNumber)
 	{

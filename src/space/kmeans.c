@@ -21,23 +21,18 @@
 /* Rows between two calls of pause. */
 #define PAUSE_INTERVAL	1024
 
-/* Arrays in scratch memory. */
-typedef struct Work
+/* Rows that the groups are found from, for each. */
+#define ROWS_PER_GROUP 128
+
+/* What those who work on a problem share, at the beginning of scratch memory. */
+typedef struct AnnKmeansShared
 {
-	const AnnKmeans *problem;
-	uint64		random;
-	uint32	   *order;			/* rows, by group */
-	uint32	   *sorted;			/* another order, while it is made */
-	uint32	   *owner;			/* the centre of each row */
-	/* Of each centre: */
-	uint32	   *counts;
-	uint32	   *starts;
-	const float **x;
-	float	   *offsets;		/* score = offset + factor * dot product */
-	float	   *factors;
-	float	   *dots;
-	float	   *groups;			/* centres of the groups */
-} Work;
+	int			ngroups;		/* 0: the problem is solved in one step */
+	int			nparts;
+} AnnKmeansShared;
+
+/* Rows of a part: a step for which nobody is interrupted. */
+#define PART_SIZE	PAUSE_INTERVAL
 
 static int
 number_of_groups(int k)
@@ -51,73 +46,95 @@ aligned(Size size)
 	return (size + 7) & ~(Size) 7;
 }
 
-/* Divides memory among the arrays; returns how much that takes. */
+/* Takes so much of memory; with *p NULL at first, counts. */
+static void *
+take(char **p, Size size)
+{
+	char	   *taken = *p;
+
+	*p += aligned(size);
+	return taken;
+}
+
+/* Divides the memory that is shared among its arrays; returns how much it is. */
 static Size
-lay_out(Work *work, const AnnKmeans *problem, int k, char *memory)
+lay_out_shared(AnnKmeansWork *work, const AnnKmeans *problem, int k, char *memory)
 {
 	char	   *p = memory;
-	Size		rows = aligned(sizeof(uint32) * (Size) problem->nrows);
-	Size		each = aligned(sizeof(uint32) * ((Size) k + 1));
+	Size		rows = sizeof(uint32) * (Size) problem->nrows;
+	Size		groups = (Size) number_of_groups(k);
 
-	work->problem = problem;
-	work->order = (uint32 *) p;
-	p += rows;
-	work->sorted = (uint32 *) p;
-	p += rows;
-	work->owner = (uint32 *) p;
-	p += rows;
-	work->counts = (uint32 *) p;
-	p += each;
-	work->starts = (uint32 *) p;
-	p += each;
-	work->offsets = (float *) p;
-	p += each;
-	work->factors = (float *) p;
-	p += each;
-	work->dots = (float *) p;
-	p += each;
-	work->x = (const float **) p;
-	p += sizeof(float *) * (Size) k;
-	work->groups = (float *) p;
-	p += aligned(sizeof(float) * (Size) number_of_groups(k) * problem->dim);
+	work->shared = take(&p, sizeof(AnnKmeansShared));
+	work->order = take(&p, rows);
+	work->sorted = take(&p, rows);
+	work->owner = take(&p, rows);
+	work->starts = take(&p, sizeof(uint32) * (groups + 1));
+	work->found = take(&p, sizeof(uint32) * (groups + 1));
+	work->groups = take(&p, sizeof(float) * groups * problem->dim);
 	return p - memory;
+}
+
+/* The same of the memory that everybody has for himself. */
+static Size
+lay_out_own(AnnKmeansWork *work, int k, char *memory)
+{
+	char	   *p = memory;
+
+	work->counts = take(&p, sizeof(uint32) * (Size) k);
+	work->offsets = take(&p, sizeof(float) * (Size) k);
+	work->factors = take(&p, sizeof(float) * (Size) k);
+	work->dots = take(&p, sizeof(float) * (Size) k);
+	work->x = take(&p, sizeof(float *) * (Size) k);
+	return p - memory;
+}
+
+Size
+AnnKmeansSharedScratch(const AnnKmeans *problem, int k)
+{
+	AnnKmeansWork work;
+
+	return lay_out_shared(&work, problem, k, NULL);
+}
+
+Size
+AnnKmeansOwnScratch(int k)
+{
+	AnnKmeansWork work;
+
+	return lay_out_own(&work, k, NULL);
 }
 
 Size
 AnnKmeansScratch(const AnnKmeans *problem, int k)
 {
-	Work		work;
-
-	return lay_out(&work, problem, k, NULL);
+	return AnnKmeansSharedScratch(problem, k) + AnnKmeansOwnScratch(k);
 }
 
 static const float *
-get_row(const Work *work, uint32 row)
+get_row(const AnnKmeansWork *work, uint32 row)
 {
 	return work->problem->rows + (Size) row * work->problem->dim;
 }
 
-/* Starts with different rows, drawn at random, as centres. */
+/* Puts different rows, drawn at random, in front of the others. */
 static void
-draw_centres(Work *work, uint32 *order, int n, int k, float *centres)
+shuffle(AnnKmeansWork *work, uint32 *order, int n, int drawn)
 {
-	int			dim = work->problem->dim;
 	int			i;
 
-	for (i = 0; i < k; i++)
+	for (i = 0; i < drawn; i++)
 	{
 		int			j = i + (int) AnnRandomBelow(&work->random, n - i);
 		uint32		row = order[j];
 
 		order[j] = order[i];
 		order[i] = row;
-		memcpy(centres + (Size) i * dim, get_row(work, row), sizeof(float) * dim);
 	}
 }
 
 /* Gives each row to the best centre; returns how many changed theirs. */
 static int
-assign(Work *work, const uint32 *order, int n, int k, const float *centres)
+assign(AnnKmeansWork *work, const uint32 *order, int n, int k, const float *centres)
 {
 	int			dim = work->problem->dim;
 	int			changes = 0;
@@ -161,7 +178,7 @@ assign(Work *work, const uint32 *order, int n, int k, const float *centres)
 
 /* Makes a centre without rows one of the rows of the largest. */
 static void
-reseed(Work *work, const uint32 *order, int n, int k, int centre, float *centres)
+reseed(AnnKmeansWork *work, const uint32 *order, int n, int k, int centre, float *centres)
 {
 	int			dim = work->problem->dim;
 	uint32		largest = 0;
@@ -181,7 +198,7 @@ reseed(Work *work, const uint32 *order, int n, int k, int centre, float *centres
 
 /* Moves each centre to the mean of its rows, and counts these. */
 static void
-move_centres(Work *work, const uint32 *order, int n, int k, float *centres)
+move_centres(AnnKmeansWork *work, const uint32 *order, int n, int k, float *centres)
 {
 	int			dim = work->problem->dim;
 	int			i;
@@ -207,14 +224,16 @@ move_centres(Work *work, const uint32 *order, int n, int k, float *centres)
 
 /* Finds centres for some rows in one step; returns how many have any. */
 static int
-find_flat(Work *work, uint32 *order, int n, int k, float *centres)
+find_flat(AnnKmeansWork *work, uint32 *order, int n, int k, float *centres)
 {
 	int			dim = work->problem->dim;
 	int			found = 0;
 	int			round;
 	int			j;
 
-	draw_centres(work, order, n, k, centres);
+	shuffle(work, order, n, k);
+	for (j = 0; j < k; j++)
+		memcpy(centres + (Size) j * dim, get_row(work, order[j]), sizeof(float) * dim);
 	for (round = 0; round < ROUNDS; round++)
 	{
 		int			changes = assign(work, order, n, k, centres);
@@ -237,14 +256,67 @@ find_flat(Work *work, uint32 *order, int n, int k, float *centres)
 	return found;
 }
 
-/* Puts the rows in the order of their groups; group g's begin at starts[g]. */
-static void
-sort_by_group(Work *work, int ngroups)
+void
+AnnKmeansAttach(AnnKmeansWork *work, const AnnKmeans *problem, int k, float *centres, void *shared, void *own)
+{
+	work->problem = problem;
+	work->k = k;
+	work->centres = centres;
+	lay_out_shared(work, problem, k, shared);
+	lay_out_own(work, k, own);
+}
+
+void
+AnnKmeansBegin(AnnKmeansWork *work)
 {
 	int			n = work->problem->nrows;
+	int			ngroups = number_of_groups(work->k);
+	int			sample = Min(n, ngroups * ROWS_PER_GROUP);
+	int			i;
+
+	work->random = AnnMix(work->problem->seed);
+	for (i = 0; i < n; i++)
+		work->order[i] = i;
+	memset(work->owner, 0, sizeof(uint32) * n);
+
+	work->shared->ngroups = work->shared->nparts = 0;
+	if (ngroups == 0 || n <= work->k)
+	{
+		work->found[0] = n == 0 ? 0 : find_flat(work, work->order, n, Min(n, work->k), work->centres);
+		return;
+	}
+
+	shuffle(work, work->order, n, sample);
+	work->shared->ngroups = find_flat(work, work->order, sample, ngroups, work->groups);
+	work->shared->nparts = (n + PART_SIZE - 1) / PART_SIZE;
+}
+
+int
+AnnKmeansParts(const AnnKmeansWork *work)
+{
+	return work->shared->nparts;
+}
+
+void
+AnnKmeansAssign(AnnKmeansWork *work, int part)
+{
+	int			first = part * PART_SIZE;
+
+	assign(work, work->order + first, Min(work->problem->nrows - first, PART_SIZE),
+		   work->shared->ngroups, work->groups);
+}
+
+/* Puts the rows in the order of their groups; group g's begin at starts[g]. */
+void
+AnnKmeansSort(AnnKmeansWork *work)
+{
+	int			n = work->problem->nrows;
+	int			ngroups = work->shared->ngroups;
 	int			i;
 	int			g;
 
+	if (ngroups == 0)
+		return;
 	memset(work->starts, 0, sizeof(uint32) * (ngroups + 1));
 	for (i = 0; i < n; i++)
 		work->starts[work->owner[i] + 1]++;
@@ -259,40 +331,62 @@ sort_by_group(Work *work, int ngroups)
 }
 
 int
-AnnKmeansRun(const AnnKmeans *problem, int k, float *centres, void *scratch)
+AnnKmeansGroups(const AnnKmeansWork *work)
 {
-	int			n = problem->nrows;
-	int			ngroups = number_of_groups(k);
+	return work->shared->ngroups;
+}
+
+/* The place of a group's first centre, in proportion to the rows before it. */
+static int
+first_centre(const AnnKmeansWork *work, int group)
+{
+	return (int) ((double) work->k * work->starts[group] / work->problem->nrows + 0.5);
+}
+
+void
+AnnKmeansFind(AnnKmeansWork *work, int group)
+{
+	uint32		first = work->starts[group];
+	int			size = (int) (work->starts[group + 1] - first);
+	int			place = first_centre(work, group);
+	int			share = Min(first_centre(work, group + 1) - place, size);
+
+	work->random = AnnMix(work->problem->seed + 1 + group);
+	work->found[group] = share == 0 ? 0 :
+		find_flat(work, work->order + first, size, share, work->centres + (Size) place * work->problem->dim);
+}
+
+int
+AnnKmeansEnd(AnnKmeansWork *work)
+{
+	int			dim = work->problem->dim;
 	int			found = 0;
-	Work		work;
-	int			i;
 	int			g;
 
-	lay_out(&work, problem, k, scratch);
-	work.random = AnnMix(problem->seed);
-	for (i = 0; i < n; i++)
-		work.order[i] = i;
-	memset(work.owner, 0, sizeof(uint32) * n);
-
-	if (ngroups == 0 || n <= k)
-		return n == 0 ? 0 : find_flat(&work, work.order, n, Min(n, k), centres);
-
-	ngroups = find_flat(&work, work.order, n, ngroups, work.groups);
-	assign(&work, work.order, n, ngroups, work.groups);
-	sort_by_group(&work, ngroups);
-
-	/* Each group gets its share of the centres; rounding carries over. */
-	for (g = 0; g < ngroups; g++)
+	if (work->shared->ngroups == 0)
+		return work->found[0];
+	for (g = 0; g < work->shared->ngroups; g++)
 	{
-		int			first = work.starts[g];
-		int			size = (int) work.starts[g + 1] - first;
-		int			share = (int) ((double) k * (first + size) / n + 0.5) -
-			(int) ((double) k * first / n + 0.5);
-
-		share = Min(Max(share, 1), Min(size, k - found));
-		if (share > 0)
-			found += find_flat(&work, work.order + first, size, share,
-							   centres + (Size) found * problem->dim);
+		memmove(work->centres + (Size) found * dim, work->centres + (Size) first_centre(work, g) * dim,
+				sizeof(float) * dim * (Size) work->found[g]);
+		found += work->found[g];
 	}
 	return found;
+}
+
+int
+AnnKmeansRun(const AnnKmeans *problem, int k, float *centres, void *scratch)
+{
+	AnnKmeansWork work;
+	int			i;
+
+	AnnKmeansAttach(&work, problem, k, centres, scratch,
+					(char *) scratch + AnnKmeansSharedScratch(problem, k));
+	AnnKmeansBegin(&work);
+	for (i = 0; i < AnnKmeansParts(&work); i++)
+		AnnKmeansAssign(&work, i);
+	AnnKmeansSort(&work);
+	for (i = 0; i < AnnKmeansGroups(&work); i++)
+		AnnKmeansFind(&work, i);
+	return AnnKmeansEnd(&work);
 }

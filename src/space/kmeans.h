@@ -6,6 +6,9 @@
  * wanted the rows are divided into groups first, about the square root of the
  * number of centres, and then each group; that is as good, and in far less
  * time, for a row is compared with those of its group only.
+ *
+ * Several processes may work on one problem.  What they find does not depend on
+ * how many they are, nor on who does what.
  */
 #ifndef ANN_KMEANS_H
 #define ANN_KMEANS_H
@@ -36,5 +39,56 @@ extern Size AnnKmeansScratch(const AnnKmeans *problem, int k);
  * different rows.  scratch is aligned to eight bytes.
  */
 extern int	AnnKmeansRun(const AnnKmeans *problem, int k, float *centres, void *scratch);
+
+/*
+ * The same in steps, for processes that share rows, centres and scratch:
+ *
+ *	  AnnKmeansAttach	-- everybody
+ *	  AnnKmeansBegin	-- one, when the rows are there
+ *	  AnnKmeansAssign	-- anybody, each part
+ *	  AnnKmeansSort		-- one
+ *	  AnnKmeansFind		-- anybody, each group
+ *	  AnnKmeansEnd		-- one; returns how many centres there are
+ *
+ * No step may begin before those of the line above it are done.
+ */
+struct AnnKmeansShared;
+
+typedef struct AnnKmeansWork
+{
+	const AnnKmeans *problem;
+	int			k;
+	float	   *centres;
+	uint64		random;
+
+	/* In shared scratch memory. */
+	struct AnnKmeansShared *shared;
+	uint32	   *order;			/* rows, by group */
+	uint32	   *sorted;			/* another order, while it is made */
+	uint32	   *owner;			/* the centre of each row */
+	uint32	   *starts;			/* of each group: the first row in the order, */
+	uint32	   *found;			/* and centres found */
+	float	   *groups;			/* their centres */
+
+	/* In the process's own, of each centre: */
+	uint32	   *counts;
+	const float **x;
+	float	   *offsets;		/* score = offset + factor * dot product */
+	float	   *factors;
+	float	   *dots;
+} AnnKmeansWork;
+
+extern Size AnnKmeansSharedScratch(const AnnKmeans *problem, int k);
+extern Size AnnKmeansOwnScratch(int k);
+
+extern void AnnKmeansAttach(AnnKmeansWork *work, const AnnKmeans *problem, int k, float *centres,
+							void *shared, void *own);
+extern void AnnKmeansBegin(AnnKmeansWork *work);
+extern int	AnnKmeansParts(const AnnKmeansWork *work);
+extern void AnnKmeansAssign(AnnKmeansWork *work, int part);
+extern void AnnKmeansSort(AnnKmeansWork *work);
+extern int	AnnKmeansGroups(const AnnKmeansWork *work);
+extern void AnnKmeansFind(AnnKmeansWork *work, int group);
+extern int	AnnKmeansEnd(AnnKmeansWork *work);
 
 #endif							/* ANN_KMEANS_H */

@@ -141,6 +141,14 @@ AnnCentreDecode(const AnnSpace *space, const void *stored, float *centre)
 	AnnRabitqDecode(space->rotated_dim, CENTRE_BITS, data->levels, data->scale, centre);
 }
 
+bool
+AnnCentreValid(const void *stored)
+{
+	const AnnCentreData *data = stored;
+
+	return isfinite(data->scale) && data->scale >= 0;
+}
+
 /*
  * Codes
  */
@@ -384,6 +392,44 @@ AnnNearEncode(const AnnSpace *space, const float *host, const void *code,
 	factors->scale = all.scale;
 	if (space->metric->form == ANN_FORM_IP)
 		factors->add -= quantized->norm2;
+}
+
+/*
+ * Not by encoding again, which is much work: what is checked is how the factors
+ * follow from the code and the residual; see rabitq.h.
+ */
+bool
+AnnNearValid(const AnnSpace *space, const float *host, const void *code,
+			 const uint8 *near, const AnnNearFactors *factors)
+{
+	const AnnQuantized *quantized = code;
+	int			dim = space->rotated_dim;
+	float		r[ANN_MAX_QUANTIZED_DIM];
+	float		xhat[ANN_MAX_QUANTIZED_DIM];
+	double		norm2 = 0;
+	double		with_r = 0;
+	double		with_host = 0;
+	double		host_norm2 = 0;
+	double		add;
+
+	AnnSpaceDecode(space, code, r);
+	AnnRabitqDecode(dim, space->near_bits, near, 1, xhat);
+	for (int i = 0; i < dim; i++)
+	{
+		r[i] -= host[i];
+		norm2 += r[i] * (double) r[i];
+		with_r += r[i] * (double) xhat[i];
+		with_host += host[i] * (double) xhat[i];
+		host_norm2 += host[i] * (double) host[i];
+	}
+	add = norm2 + 2 * factors->scale * with_host;
+	if (space->metric->form == ANN_FORM_IP)
+		add -= quantized->norm2;
+
+	/* not so if anything is NaN */
+	return factors->scale >= 0 &&
+		fabs(factors->scale * with_r - norm2) <= 0.01 * norm2 &&
+		fabs(factors->add - add) <= 0.01 * (norm2 + host_norm2 + fabs(add));
 }
 
 void

@@ -38,6 +38,9 @@ typedef struct AnnQuantized
 
 StaticAssertDecl(offsetof(AnnQuantized, levels) == 20, "quantized codes are on disk");
 
+/* Bits per dimension of near codes. */
+#define ANN_MAX_NEAR_BITS 4
+
 /*
  * What belongs to a near code: the code, of few bits, of a vector relative to
  * another, its host, as the host's own code is decoded.
@@ -115,6 +118,9 @@ extern Size AnnCentreSize(const AnnSpace *space);
 extern void AnnCentreEncode(const AnnSpace *space, const float *centre, void *stored);
 extern void AnnCentreDecode(const AnnSpace *space, const void *stored, float *centre);
 
+/* Is a stored centre one? */
+extern bool AnnCentreValid(const void *stored);
+
 /* Is this, as found on disk, a code of the space? */
 extern bool AnnSpaceValid(const AnnSpace *space, const void *code, Size size);
 
@@ -182,6 +188,13 @@ AnnNearSize(const AnnSpace *space)
 
 extern void AnnNearEncode(const AnnSpace *space, const float *host, const void *code,
 						  uint8 *near, AnnNearFactors *factors);
+
+/*
+ * Could AnnNearEncode have made this near code?  Only that which differs by more
+ * than rounding is found out.
+ */
+extern bool AnnNearValid(const AnnSpace *space, const float *host, const void *code,
+						 const uint8 *near, const AnnNearFactors *factors);
 
 /* Prepares a query that was made of a code to be compared with near codes. */
 extern void AnnQueryPrepareNear(AnnQuery *query);

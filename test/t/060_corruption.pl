@@ -189,7 +189,16 @@ sub factor { my ($at, $new) = @_; my ($l) = find(LINKS, \&count); set($l, 8 + 4 
 my @near_damages = (
 	[ 'factor of a neighbour is NaN', sub { factor(0, pack('L', 0x7FC00000)) }, qr/^I7\|/m ],
 	[ 'scale of a neighbour is infinite', sub { factor(4, pack('L', 0x7F800000)) }, qr/^I7\|/m ],
-	[ 'scale of a neighbour is negative', sub { factor(4, pack('f', -1)) }, qr/^I7\|/m ]);
+	[ 'scale of a neighbour is negative', sub { factor(4, pack('f', -1)) }, qr/^I7\|/m ],
+	[ 'factor of a neighbour', sub { factor(0, pack('f', 12345)) }, qr/^I7\|/m ],
+	[ 'code of a neighbour', sub {
+		my ($l) = find(LINKS, \&count);
+		my $at = 8 + 12 * places($l) + 4 * int((places($l) + 31) / 32);
+		my $size = int(($l->{length} - $at) / places($l));
+		set($l, $at, "\x5A" x $size) }, qr/^I7\|/m ],
+	[ 'code of a node', sub { my $e = (find(ELEMENT))[3]; set($e, code($e) + 20, "\x5A" x ($e->{length} - code($e) - 20)) }, qr/^I7\|/m ],
+	[ 'centre is NaN', sub { meta(32, pack('L', 0x7FC00000)) }, qr/XX002.*block 0\b/s ],
+	[ 'centre is negative', sub { meta(32, pack('f', -1)) }, qr/XX002.*block 0\b/s ]);
 
 foreach my $name (qw(full fast large))
 {

@@ -19,6 +19,7 @@ use constant {
 	VALUES => 2,
 	CENTRES => 16,
 	LISTS => 17,
+	GROUPS => 18,
 	# rows of quantized vectors of up to 64 dimensions, with the places of values
 	ROW => 8 + 8 + 16 + 8,
 	PLACE => 8 + 8 + 16,
@@ -71,7 +72,7 @@ sub filled
 	return (grep { field($_, 10, 'S', 2) > 2 } of_kind(LISTS))[0];
 }
 
-my $first_centres = sub { return $test->get(0, META + 20, 'L', 4); };
+my $first_groups = sub { return $test->get(0, META + 20, 'L', 4); };
 
 # name, the damage, what ann_check must say
 my @damages = (
@@ -84,11 +85,18 @@ my @damages = (
 	[ 'lists', sub { meta(24, pack('L', 1000)) }, qr/^I1\|0\|/m ],
 	[ 'next list', sub { meta(28, pack('L', 1)) }, qr/^I1\|/m ],
 
-	[ 'centres nowhere', sub { meta(20, pack('L', 4000000)) }, qr/^I3\|4000000\|/m ],
-	[ 'centres are lists', sub { meta(20, pack('L', (of_kind(LISTS))[0]{block})) }, qr/^I3\|/m ],
-	[ 'no centres', sub { meta(20, pack('L', 0xFFFFFFFF)) }, qr/^I[13]\|/m ],
-	[ 'centres in a circle', sub { $test->put($first_centres->(), BLCKSZ - 8, pack('L', $first_centres->())) }, qr/^I3\|/m ],
-	[ 'page of centres zeroed', sub { $test->put($first_centres->(), 0, "\0" x BLCKSZ) }, qr/^I3\|/m ],
+	[ 'groups nowhere', sub { meta(20, pack('L', 4000000)) }, qr/^I3\|4000000\|/m ],
+	[ 'groups are lists', sub { meta(20, pack('L', (of_kind(LISTS))[0]{block})) }, qr/^I3\|/m ],
+	[ 'no groups', sub { meta(20, pack('L', 0xFFFFFFFF)) }, qr/^I[13]\|/m ],
+	[ 'groups in a circle', sub { $test->put($first_groups->(), BLCKSZ - 8, pack('L', $first_groups->())) }, qr/^I3\|/m ],
+	[ 'page of groups zeroed', sub { $test->put($first_groups->(), 0, "\0" x BLCKSZ) }, qr/^I3\|/m ],
+	[ 'group cut off', sub {
+		my ($g) = of_kind(GROUPS);
+		$test->put($g->{block}, $g->{lp}, pack('L', $g->{at} | 1 << 15 | 16 << 17)) }, qr/^I2\|/m ],
+	[ 'group is NaN', sub { set((of_kind(GROUPS))[0], 20, pack('L', 0x7FC00000)) }, qr/^I7\|/m ],
+	[ 'group of nothing', sub { set((of_kind(GROUPS))[0], 4, pointer(5000, 0)) }, qr/^I3\|/m ],
+	[ 'group of lists', sub { set((of_kind(GROUPS))[0], 4, pointer((of_kind(LISTS))[0]{block}, 0)) }, qr/^I3\|/m ],
+	[ 'page of centres zeroed', sub { $test->put((of_kind(CENTRES))[0]{block}, 0, "\0" x BLCKSZ) }, qr/^I3\|/m ],
 	[ 'number of a list twice', sub {
 		my ($one, $other) = of_kind(CENTRES);
 		set($one, 0, pack('L', field($other, 0, 'L', 4))) }, qr/^I[34]\|/m ],
