@@ -801,6 +801,104 @@ CREATE FUNCTION ann_check(index regclass, heapallindexed boolean DEFAULT false)
 
 COMMENT ON FUNCTION ann_check(regclass, boolean) IS 'invariants an index violates; no row if it is sound';
 
+CREATE FUNCTION ann_index_info(index regclass)
+	RETURNS TABLE (name text, value text)
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION ann_index_info(regclass) IS 'what an index consists of; reads all of it';
+
+CREATE FUNCTION ann_recall(index regclass, k int DEFAULT 10, queries int DEFAULT 100, query_table regclass DEFAULT NULL)
+	RETURNS TABLE (recall float8, low float8, high float8, queries int, index_distance float8, exact_distance float8,
+		index_pages float8, exact_pages float8, index_ms float8, exact_ms float8)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION ann_recall(regclass, int, int, regclass) IS 'recall of an index under the current settings, by comparison with exact search';
+
+CREATE FUNCTION ann_tune(index regclass, target real DEFAULT 0.95, k int DEFAULT 10)
+	RETURNS TABLE (setting text, recall float8, low float8, high float8, pages float8, ms float8, recommended bool)
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION ann_tune(regclass, real, int) IS 'what it takes an index to reach a recall';
+
+CREATE FUNCTION ann_build_estimate("table" regclass, "column" name, method text, options text DEFAULT '',
+		operator_class text DEFAULT NULL)
+	RETURNS TABLE (rows bigint, memory bigint, index_size bigint, seconds float8, workers int)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION ann_build_estimate(regclass, name, text, text, text) IS 'what it would take to build an index';
+
+CREATE FUNCTION ann_last_scan()
+	RETURNS TABLE (index regclass, scans bigint, returned bigint, scored bigint, reranked bigint,
+		pages bigint, table_pages bigint, rounds bigint, full_reads bigint)
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION ann_last_scan() IS 'what the last scan of an index in this session did';
+
+CREATE FUNCTION ann_session_counters()
+	RETURNS TABLE (index regclass, scans bigint, returned bigint, scored bigint, reranked bigint,
+		pages bigint, table_pages bigint, rounds bigint, full_reads bigint, inserts bigint, splits bigint)
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION ann_session_counters() IS 'what this session has counted of indexes; see the view ann_stat_indexes';
+
+-- scans to last_vacuum are of PostgreSQL's cumulative statistics, for all
+-- sessions; the rest is what this session has counted
+CREATE VIEW ann_stat_indexes AS
+	SELECT n.nspname AS schemaname, t.relname, i.relname AS indexrelname, i.oid AS indexrelid, a.amname AS method,
+		pg_stat_get_numscans(i.oid) AS scans,
+		pg_stat_get_tuples_returned(i.oid) AS returned,
+		pg_stat_get_blocks_fetched(i.oid) AS pages,
+		pg_stat_get_blocks_hit(i.oid) AS pages_hit,
+		pg_stat_get_tuples_inserted(t.oid) + pg_stat_get_tuples_updated(t.oid) - pg_stat_get_tuples_hot_updated(t.oid) AS inserts,
+		greatest(pg_stat_get_last_vacuum_time(t.oid), pg_stat_get_last_autovacuum_time(t.oid)) AS last_vacuum,
+		coalesce(s.scans, 0) AS session_scans,
+		coalesce(s.returned, 0) AS session_returned,
+		coalesce(s.scored, 0) AS session_scored,
+		coalesce(s.reranked, 0) AS session_reranked,
+		coalesce(s.pages, 0) AS session_pages,
+		coalesce(s.table_pages, 0) AS session_table_pages,
+		coalesce(s.rounds, 0) AS session_rounds,
+		coalesce(s.full_reads, 0) AS session_full_reads,
+		coalesce(s.inserts, 0) AS session_inserts,
+		coalesce(s.splits, 0) AS session_splits
+	FROM pg_class i
+		JOIN pg_am a ON a.oid = i.relam AND a.amname IN ('hnsw', 'ivfflat', 'lsh')
+		JOIN pg_index x ON x.indexrelid = i.oid
+		JOIN pg_class t ON t.oid = x.indrelid
+		JOIN pg_namespace n ON n.oid = i.relnamespace
+		LEFT JOIN ann_session_counters() s ON s.index = i.oid
+	WHERE i.relkind = 'i';
+
+GRANT SELECT ON ann_stat_indexes TO PUBLIC;
+
+COMMENT ON VIEW ann_stat_indexes IS 'how indexes are used: by all sessions, and in more detail by this one';
+
+-- What share of a build the phases take is known only roughly
+CREATE VIEW ann_build_progress AS
+	SELECT b.pid, d.datname, b.relid, b.index_relid, b.method, b.phase, b.tuples_done, b.tuples_total,
+		b.percent, b.started,
+		CASE WHEN b.percent >= 1 THEN make_interval(secs => round(
+			(extract(epoch FROM clock_timestamp() - b.started) * (100 / b.percent - 1))::numeric)::float8) END AS remaining
+	FROM (SELECT s.pid, s.datid, s.relid::regclass, nullif(s.param7, 0)::oid AS index_relid, a.amname AS method,
+				pg_indexam_progress_phasename(a.oid, s.param11) AS phase, s.param13 AS tuples_done, s.param12 AS tuples_total,
+				round((w.start + w.share * least(s.param13 / greatest(s.param12, 1)::float8, 1))::numeric, 1)::float8 AS percent,
+				activity.query_start AS started
+			FROM pg_stat_get_progress_info('CREATE INDEX') s
+				JOIN pg_am a ON a.oid = s.param9 AND a.amname IN ('hnsw', 'ivfflat', 'lsh')
+				LEFT JOIN (VALUES
+					('hnsw', 'loading tuples', 0, 94), ('hnsw', 'writing graph', 94, 4),
+					('ivfflat', 'performing k-means', 0, 30), ('ivfflat', 'assigning tuples', 30, 60), ('ivfflat', 'loading tuples', 90, 8),
+					('lsh', 'loading tuples', 0, 60), ('lsh', 'writing tables', 60, 28), ('lsh', 'measuring recall', 88, 10),
+					('hnsw', 'logging pages', 98, 2), ('ivfflat', 'logging pages', 98, 2), ('lsh', 'logging pages', 98, 2))
+					w (method, phase, start, share)
+					ON w.method = a.amname AND w.phase = pg_indexam_progress_phasename(a.oid, s.param11)
+				LEFT JOIN pg_stat_get_activity(s.pid) activity ON activity.pid = s.pid) b
+		LEFT JOIN pg_database d ON d.oid = b.datid;
+
+GRANT SELECT ON ann_build_progress TO PUBLIC;
+
+COMMENT ON VIEW ann_build_progress IS 'how far indexes are that are being built, and how long that will take';
+
 CREATE FUNCTION hnswhandler(internal) RETURNS index_am_handler
 	AS 'MODULE_PATHNAME', 'ann_hnsw_handler' LANGUAGE C;
 

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "am/am.h"
+#include "am/am_explain.h"
 #include "compat.h"
 #include "hnsw/hnsw.h"
 #include "ivfflat/ivfflat.h"
@@ -84,6 +85,7 @@ _PG_init(void)
 							 NULL);
 
 	AnnInit();
+	AnnExplainInit();
 	HnswInit();
 	IvfInit();
 	LshInit();

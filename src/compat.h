@@ -9,6 +9,7 @@
 #define ANN_COMPAT_H
 
 #include "access/amapi.h"
+#include "access/genam.h"
 #include "access/relscan.h"
 #include "access/tupdesc.h"
 #include "commands/vacuum.h"
@@ -30,6 +31,14 @@
 /* 18 turned this into a prefix, which a function pointer cannot have. */
 #if PG_VERSION_NUM >= 180000
 #define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
+/* 18 asks what else EXPLAIN should say of a node of a plan. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain.h"
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#define ANN_EXPLAIN_NODE
 #endif
 
 /*
@@ -59,6 +68,17 @@ AnnCountSearch(IndexScanDesc scan)
 #if PG_VERSION_NUM >= 180000
 	if (scan->instrument != NULL)
 		scan->instrument->nsearches++;
+#endif
+}
+
+/* An ordered scan of an index; 18 wants to know who counts. */
+static inline IndexScanDesc
+AnnBeginIndexScan(Relation heap, Relation index, Snapshot snapshot)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(heap, index, snapshot, NULL, 0, 1);
+#else
+	return index_beginscan(heap, index, snapshot, 0, 1);
 #endif
 }
 

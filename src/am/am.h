@@ -14,7 +14,20 @@
 
 #include "am/am_build.h"
 #include "am/am_check.h"
+#include "am/am_estimate.h"
+#include "am/am_info.h"
 #include "am/am_scan.h"
+
+/*
+ * A setting by which searches find more and take longer.  It has the values 1 to
+ * most; or it is a share, of which step n, up to most, is 1 - 1/n.
+ */
+typedef struct AnnTuning
+{
+	const char *setting;
+	int			most;
+	bool		share;
+} AnnTuning;
 
 typedef struct AnnMethod
 {
@@ -26,6 +39,18 @@ typedef struct AnnMethod
 
 	/* Reports every broken invariant of an index; see am_check.h. */
 	void		(*check) (Relation index, AnnCheck *check);
+
+	/*
+	 * What it takes to build an index like this one, of this table's values, but
+	 * of estimate->rows of them; see am_estimate.h.
+	 */
+	void		(*estimate) (Relation heap, Relation index, AnnEstimate *estimate);
+
+	/* The setting that trades recall for time. */
+	const AnnTuning *tuning;
+
+	/* Says what an index consists of; see am_info.h. */
+	void		(*info) (Relation index, AnnInfo *info);
 } AnnMethod;
 
 /* am_handler.c */
@@ -48,6 +73,29 @@ extern const AnnMethod *AnnFindMethod(Relation index);
  * cannot, validation, and the scan callbacks.
  */
 extern IndexAmRoutine *AnnHandlerRoutine(void);
+
+/* am_open.c */
+
+/* An index that an SQL function was given, and its table. */
+typedef struct AnnOpened
+{
+	Relation	heap;
+	Relation	index;
+	const AnnMethod *method;
+} AnnOpened;
+
+/*
+ * Opens an index with the lock of a reader; an error if it is not one of ours, or
+ * if the user may not read the table.
+ */
+extern void AnnOpen(AnnOpened *opened, Oid relid);
+extern void AnnClose(AnnOpened *opened);
+
+/* Raises an error if an index is not valid: then it may be incomplete. */
+extern void AnnRequireValid(Relation index);
+
+/* The operator an index orders rows by. */
+extern Oid	AnnOrderOperator(Relation index);
 
 /* am_cost.c */
 

@@ -17,7 +17,6 @@
 #include "commands/progress.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
-#include "optimizer/plancat.h"
 #include "pgstat.h"
 #include "storage/condition_variable.h"
 #include "storage/dsm.h"
@@ -70,15 +69,35 @@ typedef struct AnnBuildShared
 
 extern ANN_EXPORT void ann_build_worker_main(dsm_segment *seg, shm_toc *toc);
 
-double
-AnnBuildEstimateTuples(Relation heap)
+void
+AnnBuildPhase(int phase, double steps)
 {
-	BlockNumber pages;
-	double		tuples;
-	double		all_visible;
+	const int	params[] = {
+		PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_CREATEIDX_TUPLES_TOTAL, PROGRESS_CREATEIDX_TUPLES_DONE
+	};
+	const int64 values[] = {phase, (int64) steps, 0};
 
-	estimate_rel_size(heap, NULL, &pages, &tuples, &all_visible);
-	return tuples;
+	pgstat_progress_update_multi_param(lengthof(params), params, values);
+}
+
+void
+AnnBuildProgress(double done)
+{
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) done);
+}
+
+char *
+AnnBuildPhaseName(int64 phase)
+{
+	switch (phase)
+	{
+		case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
+			return "initializing";
+		case ANN_PHASE_LOG:
+			return "logging pages";
+		default:
+			return NULL;
+	}
 }
 
 /*
@@ -86,8 +105,8 @@ AnnBuildEstimateTuples(Relation heap)
  * the core's estimate, made from them, would employ nobody; but a table that
  * is worth one worker is worth all we may have, for each row is hard work.
  */
-static int
-choose_workers(AnnBuild *build)
+int
+AnnBuildWorkers(Relation heap, Relation index)
 {
 	int			nest_level = NewGUCNestLevel();
 	int			workers;
@@ -98,14 +117,13 @@ choose_workers(AnnBuild *build)
 	 */
 	(void) set_config_option("maintenance_work_mem", "1GB", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	workers = plan_create_index_workers(RelationGetRelid(build->heap),
-										RelationGetRelid(build->index));
+	workers = plan_create_index_workers(RelationGetRelid(heap), RelationGetRelid(index));
 	AtEOXact_GUC(true, nest_level);
 
 	if (workers == 0)
 		return 0;
 
-	workers = RelationGetParallelWorkers(build->heap, -1);
+	workers = RelationGetParallelWorkers(heap, -1);
 	if (workers < 0)
 		return max_parallel_maintenance_workers;
 	return Min(workers, max_parallel_maintenance_workers);
@@ -163,11 +181,8 @@ create_area(Size size)
 static void
 report_progress(AnnBuild *build)
 {
-	if (build->shared == NULL)
-		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) build->added);
-	else
-		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
-									 (int64) pg_atomic_read_u64(&build->shared->added));
+	AnnBuildProgress(build->shared == NULL ? build->added :
+					 pg_atomic_read_u64(&build->shared->added));
 }
 
 static void
@@ -385,7 +400,7 @@ run_parallel(AnnBuild *build, int workers, Size size, IndexBuildResult *result)
 
 	build->info->ii_BrokenHotChain = shared->broken_hot_chain;
 	result->heap_tuples = shared->heap_tuples;
-	result->index_tuples = shared->index_tuples;
+	result->index_tuples = build->total = shared->index_tuples;
 
 	finish_build(build);
 
@@ -413,7 +428,7 @@ run_serial(AnnBuild *build, Size size, IndexBuildResult *result)
 	build->methods->init(build);
 
 	result->heap_tuples = participate(build, NULL);
-	result->index_tuples = build->added;
+	result->index_tuples = build->total = build->added;
 	report_progress(build);
 
 	finish_build(build);
@@ -421,16 +436,17 @@ run_serial(AnnBuild *build, Size size, IndexBuildResult *result)
 }
 
 IndexBuildResult *
-AnnBuildRun(AnnBuild *build, double tuples, Size size)
+AnnBuildRun(AnnBuild *build, int phase, double tuples, Size size)
 {
 	IndexBuildResult *result = palloc0(sizeof(IndexBuildResult));
-	int			workers = choose_workers(build);
+	int			workers = AnnBuildWorkers(build->heap, build->index);
 	Size		most = (Size) maintenance_work_mem * 1024;
 
 	build->methods = AnnFindMethod(build->index)->parallel;
 
+	AnnBuildPhase(phase, tuples);
+
 	/* Shared memory is taken at once, private memory when it is touched. */
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) tuples);
 	if (workers == 0 || !run_parallel(build, workers, Min(size, most), result))
 		run_serial(build, most, result);
 	return result;

@@ -31,6 +31,8 @@ typedef struct AnnBuild
 	int			participants;
 	/* Which of them this is, for write. */
 	int			number;
+	/* Rows added by all of them, once they are done. */
+	double		total;
 	/* The participant's own, made by begin. */
 	void	   *state;
 
@@ -67,14 +69,28 @@ typedef struct AnnBuildMethods
 } AnnBuildMethods;
 
 /*
- * Reads the table and adds its rows.  tuples is the number of rows expected
- * (see AnnBuildEstimateTuples) and size the memory wanted for them; the area
+ * Reads the table and adds its rows, which is a phase of the build.  tuples is the number of rows expected
+ * (see AnnCountRows) and size the memory wanted for them; the area
  * has that much, or maintenance_work_mem, whichever is less; without workers
  * the latter.  When this returns, workers and the area are gone.
  */
-extern IndexBuildResult *AnnBuildRun(AnnBuild *build, double tuples, Size size);
+extern IndexBuildResult *AnnBuildRun(AnnBuild *build, int phase, double tuples, Size size);
 
-/* The number of rows a table is believed to have. */
-extern double AnnBuildEstimateTuples(Relation heap);
+/* How many workers would help to build an index of a table. */
+extern int	AnnBuildWorkers(Relation heap, Relation index);
+
+/*
+ * Progress, as pg_stat_progress_create_index shows it: begins a phase of so many
+ * steps, rows as a rule; and tells how many are done.  Phases are numbered by the
+ * method, from ANN_PHASE_METHOD on.
+ */
+#define ANN_PHASE_METHOD 2
+#define ANN_PHASE_LOG 100
+
+extern void AnnBuildPhase(int phase, double steps);
+extern void AnnBuildProgress(double done);
+
+/* The name of a phase that is not the method's; or NULL. */
+extern char *AnnBuildPhaseName(int64 phase);
 
 #endif							/* ANN_BUILD_H */

@@ -5,15 +5,12 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/index.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -143,50 +140,24 @@ check_table(AnnCheck *check, const AnnMethod *method, Relation heap, Relation in
  */
 ANN_FUNCTION(ann_check)
 {
-	Oid			relid = PG_GETARG_OID(0);
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			heapid = IndexGetRelation(relid, true);
-	const AnnMethod *method;
-	Relation	heap;
-	Relation	index;
+	AnnOpened	opened;
 	AnnCheck	check;
 
-	if (!OidIsValid(heapid) || get_rel_relkind(relid) != RELKIND_INDEX)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation with OID %u is not an index with storage", relid)));
-
-	if (pg_class_aclcheck(heapid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(heapid));
-
-	/* in the order everybody else takes them */
-	heap = table_open(heapid, AccessShareLock);
-	index = index_open(relid, AccessShareLock);
-	method = AnnFindMethod(index);
-	if (method == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an index of this extension", RelationGetRelationName(index))));
-
-	if (RELATION_IS_OTHER_TEMP(index))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot check temporary indexes of other sessions")));
-
+	AnnOpen(&opened, PG_GETARG_OID(0));
 	InitMaterializedSRF(fcinfo, 0);
 	check.store = rsinfo->setResult;
 	check.desc = rsinfo->setDesc;
 	check.tids = AnnTids_create(CurrentMemoryContext, 1024, NULL);
 
 	/* an invalid index may be incomplete, and that is no damage */
-	if (index->rd_index->indisvalid)
+	if (opened.index->rd_index->indisvalid)
 	{
-		method->check(index, &check);
+		opened.method->check(opened.index, &check);
 		if (PG_GETARG_BOOL(1))
-			check_table(&check, method, heap, index);
+			check_table(&check, opened.method, opened.heap, opened.index);
 	}
 
-	index_close(index, AccessShareLock);
-	table_close(heap, AccessShareLock);
+	AnnClose(&opened);
 	PG_RETURN_NULL();
 }

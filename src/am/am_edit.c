@@ -8,8 +8,12 @@
 #include "miscadmin.h"
 #include "utils/rel.h"
 
+#include "am/am_build.h"
 #include "am/am_edit.h"
 #include "am/am_page.h"
+
+/* Pages logged between two reports of progress. */
+#define LOG_BATCH 1024
 
 void
 AnnEditBegin(AnnEdit *edit, Relation index, bool building)
@@ -105,6 +109,15 @@ AnnEditCommit(AnnEdit *edit)
 void
 AnnEditLogBuild(Relation index, ForkNumber fork)
 {
-	if (RelationNeedsWAL(index) || fork == INIT_FORKNUM)
-		log_newpage_range(index, fork, 0, RelationGetNumberOfBlocksInFork(index, fork), true);
+	BlockNumber nblocks = RelationGetNumberOfBlocksInFork(index, fork);
+
+	if (!RelationNeedsWAL(index) && fork != INIT_FORKNUM)
+		return;
+
+	AnnBuildPhase(ANN_PHASE_LOG, nblocks);
+	for (BlockNumber blkno = 0; blkno < nblocks; blkno += LOG_BATCH)
+	{
+		log_newpage_range(index, fork, blkno, Min(nblocks - blkno, LOG_BATCH) + blkno, true);
+		AnnBuildProgress(blkno);
+	}
 }

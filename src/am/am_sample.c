@@ -10,8 +10,12 @@
 #include "utils/memutils.h"
 #include "utils/sampling.h"
 
+#include "am/am.h"
 #include "am/am_sample.h"
 #include "space/random.h"
+
+/* Blocks that are counted; of a table that has no more, all. */
+#define COUNTED_BLOCKS 200
 
 typedef struct Sampler
 {
@@ -63,4 +67,25 @@ AnnSample(Relation heap, Relation index, IndexInfo *info, int size, uint64 seed,
 									 BlockSampler_Next(&blocks), 1, sample_row, &sampler, NULL);
 	MemoryContextDelete(sampler.context);
 	return sampler.count;
+}
+
+static void
+count_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *arg)
+{
+	if (alive && !isnull[0])
+		++*(double *) arg;
+}
+
+double
+AnnCountRows(Relation heap, Relation index, IndexInfo *info)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
+	BlockSamplerData blocks;
+	double		rows = 0;
+
+	BlockSampler_Init(&blocks, nblocks, COUNTED_BLOCKS, (uint32) ann_seed);
+	while (BlockSampler_HasMore(&blocks))
+		table_index_build_range_scan(heap, index, info, false, true, false,
+									 BlockSampler_Next(&blocks), 1, count_row, &rows, NULL);
+	return nblocks > COUNTED_BLOCKS ? rows * nblocks / COUNTED_BLOCKS : rows;
 }

@@ -24,4 +24,11 @@ typedef bool (*AnnSampleCallback) (void *arg, int place, Datum value);
 extern int	AnnSample(Relation heap, Relation index, IndexInfo *info, int size, uint64 seed,
 					  AnnSampleCallback callback, void *arg);
 
+/*
+ * How many rows an index will have, from what some blocks of the table have: what
+ * the planner believes of a table that was never analyzed may be far off, and of a
+ * partial index it knows nothing.
+ */
+extern double AnnCountRows(Relation heap, Relation index, IndexInfo *info);
+
 #endif							/* ANN_SAMPLE_H */

@@ -24,6 +24,7 @@
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "common/hashfn.h"
+#include "executor/instrument.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -95,6 +96,50 @@ end_rest(Tuplesortstate *rest, TupleTableSlot *in, TupleTableSlot *out)
 	tuplesort_end(rest);
 }
 
+/* Pages this backend has read, from wherever. */
+static int64
+pages_read(void)
+{
+	return pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read +
+		pgBufferUsage.local_blks_hit + pgBufferUsage.local_blks_read;
+}
+
+/*
+ * The method's callbacks, which read pages of the index and no others.
+ */
+
+static void
+begin(AnnScan *scan)
+{
+	int64		before = pages_read();
+
+	scan->methods->begin(scan);
+	scan->counters.pages += pages_read() - before;
+}
+
+static bool
+next_batch(AnnScan *scan)
+{
+	int64		before = pages_read();
+	bool		more = scan->methods->next_batch(scan);
+
+	scan->counters.pages += pages_read() - before;
+	if (more && scan->begun)
+		scan->counters.rounds++;
+	scan->begun = true;
+	return more;
+}
+
+static void
+all(AnnScan *scan)
+{
+	int64		before = pages_read();
+
+	scan->methods->all(scan);
+	scan->counters.pages += pages_read() - before;
+	scan->counters.full_reads++;
+}
+
 /* Back to a scan that has not begun. */
 static void
 reset(AnnScan *scan)
@@ -110,6 +155,7 @@ reset(AnnScan *scan)
 	scan->value_context = NULL;
 	scan->state = NULL;
 	scan->phase = PHASE_START;
+	scan->begun = false;
 	scan->returned = NULL;
 	scan->more_size = 0;
 	scan->limit = INFINITY;
@@ -155,6 +201,8 @@ AnnEndScan(IndexScanDesc desc)
 	AnnScan    *scan = desc->opaque;
 
 	reset(scan);
+	if (scan->counters.scans > 0)
+		AnnCountScan(RelationGetRelid(scan->index), &scan->counters);
 	MemoryContextDelete(scan->context);
 	pfree(scan);
 	desc->opaque = NULL;
@@ -287,6 +335,7 @@ start(AnnScan *scan, IndexScanDesc desc)
 
 	pgstat_count_index_scan(scan->index);
 	AnnCountSearch(desc);
+	scan->counters.scans++;
 
 	scan->returned = AnnReturned_create(scan->context, 256, NULL);
 	ann_hit_heap_init(&scan->hits, 64);
@@ -304,7 +353,7 @@ start(AnnScan *scan, IndexScanDesc desc)
 	else
 	{
 		scan->phase = PHASE_STREAM;
-		scan->methods->begin(scan);
+		begin(scan);
 	}
 }
 
@@ -344,7 +393,7 @@ collect(AnnScan *scan)
 		free_more(scan, &scan->hits.elements[--scan->hits.count]);
 
 	begin_rest(scan);
-	scan->methods->all(scan);
+	all(scan);
 	tuplesort_performsort(scan->rest);
 }
 
@@ -427,10 +476,23 @@ fetch_distance(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 static bool
 make_exact(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
+	int64		before;
+	bool		found;
+
 	if (hit->exact)
 		return true;
 
-	if (!read_distance(scan, hit) && !fetch_distance(scan, desc, hit))
+	scan->counters.reranked++;
+	before = pages_read();
+	found = read_distance(scan, hit);
+	scan->counters.pages += pages_read() - before;
+	if (!found)
+	{
+		before = pages_read();
+		found = fetch_distance(scan, desc, hit);
+		scan->counters.table_pages += pages_read() - before;
+	}
+	if (!found)
 		return false;
 
 	if (isnan(hit->distance))
@@ -471,7 +533,7 @@ next_of_stream(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 		if (scan->hits.count == 0 || nearest > scan->horizon)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (!scan->methods->next_batch(scan))
+			if (!next_batch(scan))
 				return false;
 		}
 		else if (take_hit(scan, desc, hit))
@@ -668,6 +730,7 @@ AnnGetTuple(IndexScanDesc desc, ScanDirection dir)
 	if (found)
 	{
 		check_tid(scan, desc->heapRelation, &tid);
+		scan->counters.returned++;
 		desc->xs_heaptid = tid;
 		desc->xs_recheck = false;
 		desc->xs_recheckorderby = false;

@@ -22,6 +22,7 @@
 #include "access/relscan.h"
 #include "utils/tuplesort.h"
 
+#include "am/am_counters.h"
 #include "am/am_store.h"
 #include "space/space.h"
 
@@ -67,9 +68,16 @@ typedef struct AnnScan
 	 */
 	double		horizon;
 
+	/*
+	 * Since the scan was opened, restarts included.  The method adds to scored;
+	 * the rest is the shell's.
+	 */
+	AnnCounters counters;
+
 	/* The shell's own. */
 	const struct AnnScanMethods *methods;
 	int			phase;
+	bool		begun;			/* a batch was asked for */
 	bool		strict;
 	/* No distance can be had from the query: all rows are equally far. */
 	bool		unordered;

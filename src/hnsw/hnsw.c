@@ -8,7 +8,6 @@
 
 #include "access/reloptions.h"
 #include "common/hashfn.h"
-#include "commands/progress.h"
 #include "nodes/pathnodes.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
@@ -50,6 +49,7 @@ typedef enum HnswQuantizer
 
 #define HNSW_DEFAULT_M 16
 #define HNSW_DEFAULT_EF_CONSTRUCTION 64
+#define HNSW_MAX_EF_SEARCH 1000
 
 static const struct config_enum_entry iterative_scan_options[] = {
 	{"off", HNSW_ITERATIVE_SCAN_OFF, false},
@@ -220,14 +220,12 @@ hnswbuildphasename(int64 phase)
 {
 	switch (phase)
 	{
-		case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
-			return "initializing";
 		case PROGRESS_HNSW_LOAD:
 			return "loading tuples";
 		case PROGRESS_HNSW_WRITE:
 			return "writing graph";
 		default:
-			return NULL;
+			return AnnBuildPhaseName(phase);
 	}
 }
 
@@ -275,11 +273,16 @@ ANN_FUNCTION(ann_hnsw_handler)
 	PG_RETURN_POINTER(routine);
 }
 
+static const AnnTuning hnsw_tuning = {"hnsw.ef_search", HNSW_MAX_EF_SEARCH, false};
+
 static const AnnMethod hnsw_method = {
 	.build = hnswbuild,
 	.scan = &hnsw_scan_methods,
 	.parallel = &hnsw_build_methods,
-	.check = HnswCheckIndex
+	.check = HnswCheckIndex,
+	.estimate = HnswEstimate,
+	.tuning = &hnsw_tuning,
+	.info = HnswInfo
 };
 
 void
@@ -310,7 +313,7 @@ HnswInit(void)
 	DefineCustomIntVariable("hnsw.ef_search",
 							"Size of the beam of a search.",
 							"More finds better neighbours, in more time.",
-							&hnsw_ef_search, 40, 1, 1000, PGC_USERSET, 0, NULL, NULL, NULL);
+							&hnsw_ef_search, 40, 1, HNSW_MAX_EF_SEARCH, PGC_USERSET, 0, NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("hnsw.iterative_scan",
 							 "How a search goes on when more rows are wanted than its beam found.",

@@ -46,9 +46,9 @@ typedef enum HnswIterativeScan
 	HNSW_ITERATIVE_SCAN_STRICT
 } HnswIterativeScan;
 
-/* Phases of a build; PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE is 1. */
-#define PROGRESS_HNSW_LOAD 2
-#define PROGRESS_HNSW_WRITE 3
+/* Phases of a build. */
+#define PROGRESS_HNSW_LOAD ANN_PHASE_METHOD
+#define PROGRESS_HNSW_WRITE (ANN_PHASE_METHOD + 1)
 
 /* Settings; see hnsw.c. */
 extern int	hnsw_ef_search;
@@ -226,17 +226,19 @@ extern float *HnswDecodeHost(const HnswIndex *index, const void *code);
 extern void HnswInsert(HnswIndex *index, const AnnQuery *value, const ItemPointerData *tid,
 					   bool unchanged);
 
-/* Callbacks; hnsw_build.c, hnsw_insert.c, hnsw_scan.c, hnsw_vacuum.c, hnsw_check.c */
+/* Callbacks; hnsw_build.c, hnsw_insert.c, hnsw_scan.c, hnsw_vacuum.c, hnsw_check.c, hnsw_info.c */
 extern const AnnScanMethods hnsw_scan_methods;
 extern const AnnBuildMethods hnsw_build_methods;
 
 extern IndexBuildResult *hnswbuild(Relation heap, Relation rel, IndexInfo *info);
 extern void hnswbuildempty(Relation rel);
+extern void HnswEstimate(Relation heap, Relation rel, AnnEstimate *estimate);
 extern bool hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
 					   IndexUniqueCheck unique, bool unchanged, IndexInfo *info);
 extern IndexBulkDeleteResult *hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 											 IndexBulkDeleteCallback callback, void *arg);
 extern IndexBulkDeleteResult *hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats);
 extern void HnswCheckIndex(Relation rel, AnnCheck *check);
+extern void HnswInfo(Relation rel, AnnInfo *info);
 
 #endif							/* HNSW_H */

@@ -8,9 +8,10 @@
  */
 #include "postgres.h"
 
-#include "commands/progress.h"
+#include <math.h>
+
+#include "catalog/index.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -18,6 +19,9 @@
 #include "am/am_edit.h"
 #include "am/am_sample.h"
 #include "hnsw/hnsw.h"
+
+/* Nodes written between two reports of progress. */
+#define PROGRESS_INTERVAL 1024
 
 /* A participant's state. */
 typedef struct HnswBuildState
@@ -286,10 +290,11 @@ order_nodes(const HnswIndex *index, HnswMemory *memory)
 
 /*
  * Writes the share of a participant; or if its number is -1, says where all nodes
- * go.  Returns the number of the last block.
+ * go.  Returns the number of the last block.  Tells of progress only if that is a
+ * phase of its own.
  */
 static BlockNumber
-write_share(HnswIndex *index, HnswMemory *memory, int number, int participants)
+write_share(HnswIndex *index, HnswMemory *memory, int number, int participants, bool phase)
 {
 	uint32		count = HnswMemCount(memory);
 	HnswNode   *order = order_nodes(index, memory);
@@ -307,6 +312,8 @@ write_share(HnswIndex *index, HnswMemory *memory, int number, int participants)
 		if (number < 0)
 			HnswMemSetNumber(memory, order[i], place);
 		MemoryContextReset(context);
+		if (phase && i % PROGRESS_INTERVAL == 0)
+			AnnBuildProgress(number < 0 ? i : (double) count + i);
 	}
 	finish_page(&writer, &writer.nodes);
 	finish_page(&writer, &writer.links);
@@ -319,9 +326,9 @@ write_share(HnswIndex *index, HnswMemory *memory, int number, int participants)
 
 /* Finds a place for all nodes, and makes the pages. */
 static void
-place_graph(HnswIndex *index, HnswMemory *memory)
+place_graph(HnswIndex *index, HnswMemory *memory, bool phase)
 {
-	BlockNumber last = write_share(index, memory, -1, 1);
+	BlockNumber last = write_share(index, memory, -1, 1, phase);
 	HnswNode	entry;
 	int			level;
 
@@ -380,8 +387,8 @@ flush(AnnBuild *build)
 	ours = !*flushed;
 	if (ours)
 	{
-		place_graph(&state->index, build->area);
-		write_share(&state->index, build->area, 0, 1);
+		place_graph(&state->index, build->area, false);
+		write_share(&state->index, build->area, 0, 1, false);
 		*flushed = true;
 	}
 	AnnGateOpen(HnswMemoryGate(build->area));
@@ -445,9 +452,9 @@ hnsw_build_finish(AnnBuild *build)
 	if (*HnswMemoryFlushed(build->area))
 		return;
 
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_HNSW_WRITE);
+	AnnBuildPhase(PROGRESS_HNSW_WRITE, 2.0 * HnswMemCount(build->area));
 	open_to_write(build, &index);
-	place_graph(&index, build->area);
+	place_graph(&index, build->area, true);
 }
 
 static void
@@ -459,7 +466,7 @@ hnsw_build_write(AnnBuild *build)
 		return;
 
 	open_to_write(build, &index);
-	write_share(&index, build->area, build->number, build->participants);
+	write_share(&index, build->area, build->number, build->participants, true);
 }
 
 const AnnBuildMethods hnsw_build_methods = {
@@ -473,6 +480,9 @@ const AnnBuildMethods hnsw_build_methods = {
 
 /* Rows of the sample that the centre is the mean of. */
 #define CENTRE_SAMPLE 1000
+
+/* Rows of the sample that the size of codes is measured of. */
+#define CODE_SAMPLE 200
 
 typedef struct Mean
 {
@@ -519,6 +529,52 @@ choose_centre(HnswMetaPage meta, Relation heap, Relation rel, IndexInfo *info)
 	HnswSetCentre(meta, &mean.space, centre);
 }
 
+typedef struct CodeSizes
+{
+	const AnnSpace *space;
+	double		sum;
+	int			count;
+} CodeSizes;
+
+static bool
+add_code_size(void *arg, int place, Datum value)
+{
+	CodeSizes  *sizes = arg;
+	AnnQuery	query;
+
+	if (!AnnQueryPrepare(&query, sizes->space, value, false))
+		return false;
+	sizes->sum += query.size;
+	sizes->count++;
+	return true;
+}
+
+/* The size of a code, where they differ on average. */
+static Size
+mean_code_size(Relation heap, Relation rel, IndexInfo *info, const AnnSpace *space)
+{
+	CodeSizes	sizes = {.space = space};
+
+	if (space->code_size > 0)
+		return space->code_size;
+	AnnSample(heap, rel, info, CODE_SAMPLE, ann_seed, add_code_size, &sizes);
+	return sizes.count > 0 ? (Size) ceil(sizes.sum / sizes.count) : ANN_MAX_CODE_SIZE;
+}
+
+/* Warns early if maintenance_work_mem is not what it takes. */
+static void
+warn_of_memory(double tuples, Size needed)
+{
+	if (needed <= (Size) maintenance_work_mem * 1024)
+		return;
+	ereport(NOTICE,
+			(errmsg("hnsw graph will not fit into maintenance_work_mem"),
+			 errdetail("About %.0f tuples take %zu MB, maintenance_work_mem is %d MB. Building will take significantly more time.",
+					   tuples, needed / (1024 * 1024) + 1, maintenance_work_mem / 1024),
+			 errhint("Set maintenance_work_mem to \"%zuMB\" to speed up the build.",
+					 needed / 10 * 11 / (1024 * 1024) + 1)));
+}
+
 IndexBuildResult *
 hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 {
@@ -526,7 +582,8 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 	HnswMetaPage meta = HnswMakeMeta(rel);
 	HnswIndex	index;
 	IndexBuildResult *result;
-	double		tuples = AnnBuildEstimateTuples(heap);
+	Size		code_size;
+	double		tuples = AnnCountRows(heap, rel, info);
 	Size		size;
 
 	choose_centre(meta, heap, rel, info);
@@ -542,11 +599,12 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 	build.index = rel;
 	build.info = info;
 
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_HNSW_LOAD);
+	code_size = mean_code_size(heap, rel, info, &index.space);
+	warn_of_memory(tuples, HnswMemorySize(code_size, index.shape.m, tuples));
 
 	/* The number of rows is an estimate, and levels are drawn. */
-	size = HnswMemorySize(&index.space, index.shape.m, tuples * 1.5 + 1000);
-	result = AnnBuildRun(&build, tuples, size);
+	size = HnswMemorySize(code_size, index.shape.m, tuples * 1.5 + 1000);
+	result = AnnBuildRun(&build, PROGRESS_HNSW_LOAD, tuples, size);
 	AnnEditLogBuild(rel, MAIN_FORKNUM);
 	return result;
 }
@@ -556,4 +614,22 @@ hnswbuildempty(Relation rel)
 {
 	HnswCreateMetaPage(rel, INIT_FORKNUM, HnswMakeMeta(rel));
 	AnnEditLogBuild(rel, INIT_FORKNUM);
+}
+
+/*
+ * A row is added by searching the graph as it is by then, which takes the longer
+ * the more levels it has.  The form is a fit to measured builds.
+ */
+void
+HnswEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
+{
+	HnswIndex	index;
+	Size		code_size;
+
+	HnswOpen(&index, rel);
+	code_size = mean_code_size(heap, rel, BuildIndexInfo(rel), &index.space);
+	estimate->memory = HnswMemorySize(code_size, index.shape.m, estimate->rows);
+	estimate->pages = 1 + estimate->rows;
+	estimate->shared_work = estimate->rows * log(2 + estimate->rows / 32);
+	estimate->work = 0;
 }

@@ -139,6 +139,7 @@ typedef struct HnswSearch
 	int			nlater;
 	int			max_later;
 	hnsw_distance_heap beam;
+	int64		scored;			/* nodes evaluated, neighbours estimated */
 } HnswSearch;
 
 /* Allocates a search in the current memory context, for any number of uses. */
@@ -221,8 +222,8 @@ typedef struct HnswMemGraph
 	HnswChoice *choices;
 } HnswMemGraph;
 
-/* The memory that so many nodes take. */
-extern Size HnswMemorySize(const AnnSpace *space, int m, double nodes);
+/* The memory that so many nodes take, of codes of a size. */
+extern Size HnswMemorySize(Size code_size, int m, double nodes);
 
 /* Makes an empty graph of an area. */
 extern void HnswMemoryInit(HnswMemory *memory, Size size, int m);

@@ -122,9 +122,8 @@ get_lock(HnswMemory *memory, HnswNode node)
 }
 
 Size
-HnswMemorySize(const AnnSpace *space, int m, double nodes)
+HnswMemorySize(Size code_size, int m, double nodes)
 {
-	Size		code_size = space->code_size > 0 ? space->code_size : ANN_MAX_CODE_SIZE;
 	double		size = sizeof(uint64) + node_size(m, 0, code_size) +
 		(double) list_size(m, 1) / (2 * m - 1);
 

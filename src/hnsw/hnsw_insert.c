@@ -552,6 +552,7 @@ hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation 
 	{
 		HnswInsert(&index, &value, tid, unchanged);
 		HnswRememberTargets(&index);
+		AnnSessionCounters(RelationGetRelid(rel))->inserts++;
 	}
 
 	MemoryContextSwitchTo(oldcontext);

@@ -69,6 +69,7 @@ hnsw_scan_begin(AnnScan *scan)
 		return;
 
 	HnswSearchDescend(&state->search, &top, level, 0);
+	scan->counters.scored += 1 + state->search.scored;
 	state->ef = hnsw_ef_search;
 }
 
@@ -135,6 +136,7 @@ static bool
 hnsw_scan_next_batch(AnnScan *scan)
 {
 	HnswScanState *state = scan->state;
+	int64		before = state->search.scored;
 	HnswCandidate *found;
 	int			n;
 
@@ -143,6 +145,7 @@ hnsw_scan_next_batch(AnnScan *scan)
 
 	found = palloc_extended(sizeof(HnswCandidate) * (Size) state->ef, MCXT_ALLOC_HUGE);
 	n = HnswSearchNext(&state->search, state->ef, found);
+	scan->counters.scored += state->search.scored - before;
 
 	/*
 	 * All that can be reached is less than one beam.  There may be more that
@@ -197,6 +200,7 @@ add_page(AnnScan *scan, HnswIndex *index, BlockNumber blkno, BufferAccessStrateg
 	}
 	UnlockReleaseBuffer(buf);
 
+	scan->counters.scored += n;
 	for (int i = 0; i < n; i++)
 		add_candidate(scan, index, &found[i]);
 }

@@ -33,6 +33,7 @@ HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query)
 	search->max_later = 128;
 	search->later = palloc(sizeof(HnswCandidate) * search->max_later);
 	search->nlater = 0;
+	search->scored = 0;
 }
 
 Size
@@ -157,6 +158,7 @@ visit_neighbours(HnswSearch *search, const HnswCandidate *candidate, int ef)
 			nodes[unvisited++] = nodes[i];
 
 	n = HnswEvaluate(search->graph, search->query, nodes, unvisited, neighbours);
+	search->scored += n;
 
 	for (int i = 0; i < n; i++)
 		add_candidate(search, &neighbours[i], ef);
@@ -192,6 +194,7 @@ visit(HnswSearch *search, HnswCandidate *candidate, int ef)
 
 	prefetch(search);
 	n = HnswExpand(search->graph, search->query, search->level, candidate, neighbours);
+	search->scored += n + 1;
 	if (n >= 0 && is_result(search, candidate))
 		hnsw_candidate_heap_push(&search->found, candidate);
 

@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "access/reloptions.h"
-#include "commands/progress.h"
 #include "commands/vacuum.h"
 #include "nodes/pathnodes.h"
 #include "utils/guc.h"
@@ -113,8 +112,6 @@ ivfflatbuildphasename(int64 phase)
 {
 	switch (phase)
 	{
-		case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
-			return "initializing";
 		case PROGRESS_IVF_KMEANS:
 			return "performing k-means";
 		case PROGRESS_IVF_ASSIGN:
@@ -122,7 +119,7 @@ ivfflatbuildphasename(int64 phase)
 		case PROGRESS_IVF_LOAD:
 			return "loading tuples";
 		default:
-			return NULL;
+			return AnnBuildPhaseName(phase);
 	}
 }
 
@@ -169,11 +166,16 @@ ANN_FUNCTION(ann_ivfflat_handler)
 	PG_RETURN_POINTER(routine);
 }
 
+static const AnnTuning ivfflat_tuning = {"ivfflat.probes", MAX_PROBES, false};
+
 static const AnnMethod ivfflat_method = {
 	.build = ivfflatbuild,
 	.scan = &ivf_scan_methods,
 	.parallel = &ivf_build_methods,
-	.check = IvfCheckIndex
+	.check = IvfCheckIndex,
+	.estimate = IvfEstimate,
+	.tuning = &ivfflat_tuning,
+	.info = IvfInfo
 };
 
 void

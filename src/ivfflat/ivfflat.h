@@ -111,10 +111,10 @@ typedef enum IvfIterativeScan
 	IVF_ITERATIVE_SCAN_STRICT
 } IvfIterativeScan;
 
-/* Phases of a build; PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE is 1. */
-#define PROGRESS_IVF_KMEANS 2
-#define PROGRESS_IVF_ASSIGN 3
-#define PROGRESS_IVF_LOAD 4
+/* Phases of a build. */
+#define PROGRESS_IVF_KMEANS ANN_PHASE_METHOD
+#define PROGRESS_IVF_ASSIGN (ANN_PHASE_METHOD + 1)
+#define PROGRESS_IVF_LOAD (ANN_PHASE_METHOD + 2)
 
 /* Settings; see ivfflat.c. */
 extern int	ivfflat_probes;
@@ -383,12 +383,13 @@ extern bool IvfTooLong(uint32 rows_per_list, const IvfList *list, uint32 rows);
  */
 extern void IvfFinishTaking(IvfIndex *index);
 
-/* Callbacks; ivfflat_build.c, _insert.c, _scan.c, _vacuum.c, _check.c */
+/* Callbacks; ivfflat_build.c, _insert.c, _scan.c, _vacuum.c, _check.c, _info.c */
 extern const AnnScanMethods ivf_scan_methods;
 extern const AnnBuildMethods ivf_build_methods;
 
 extern IndexBuildResult *ivfflatbuild(Relation heap, Relation rel, IndexInfo *info);
 extern void ivfflatbuildempty(Relation rel);
+extern void IvfEstimate(Relation heap, Relation rel, AnnEstimate *estimate);
 extern bool ivfflatinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
 						  IndexUniqueCheck unique, bool unchanged, IndexInfo *info);
 extern IndexBulkDeleteResult *ivfflatbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
@@ -396,5 +397,6 @@ extern IndexBulkDeleteResult *ivfflatbulkdelete(IndexVacuumInfo *info, IndexBulk
 extern IndexBulkDeleteResult *ivfflatvacuumcleanup(IndexVacuumInfo *info,
 												   IndexBulkDeleteResult *stats);
 extern void IvfCheckIndex(Relation rel, AnnCheck *check);
+extern void IvfInfo(Relation rel, AnnInfo *info);
 
 #endif							/* IVFFLAT_H */

@@ -10,15 +10,21 @@
 #include <math.h>
 
 #include "access/parallel.h"
-#include "commands/progress.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "am/am_gate.h"
+#include "am/am_sample.h"
 #include "ivfflat/ivfflat.h"
 #include "ivfflat/ivfflat_train.h"
+
+/*
+ * The work of comparing a row with a centre's code, and of making it a row of a
+ * list, in units of comparing two vectors: a fit to measured builds.
+ */
+#define ASSIGN_WORK 0.75
+#define ENCODE_WORK 150.0
 
 /* A row that was assigned to a list. */
 typedef struct Entry
@@ -74,6 +80,7 @@ typedef struct IvfBuild
 	AnnBuild	base;
 	IvfIndex   *target;
 	int			lists;			/* wanted; in the end, found */
+	double		tuples;			/* expected */
 } IvfBuild;
 
 static inline Entry *
@@ -150,9 +157,12 @@ sort_entries(IvfMemory *memory, uint64 count, uint32 *starts)
 	return order;
 }
 
-/* Writes all entries to lists, and forgets them.  Nobody else is adding any. */
+/*
+ * Writes all entries to lists, and forgets them.  Nobody else is adding any.  Tells
+ * of progress only if it is a phase of its own.
+ */
 static void
-write_entries(IvfIndex *index, IvfMemory *memory)
+write_entries(IvfIndex *index, IvfMemory *memory, bool phase)
 {
 	uint64		count = Min(pg_atomic_read_u64(&memory->count), memory->capacity);
 	uint32	   *starts = palloc0(sizeof(uint32) * (memory->lists + 1));
@@ -172,6 +182,8 @@ write_entries(IvfIndex *index, IvfMemory *memory)
 			rows[i] = &get_entry(memory, order[starts[list] + i])->row;
 		IvfWriteRows(index, list, rows, n, &written[list].first);
 		written[list].rows += n;
+		if (phase)
+			AnnBuildProgress(starts[list + 1]);
 		written[list].last = (n - 1) % index->rows_per_page + 1;
 		pfree(rows);
 	}
@@ -263,10 +275,9 @@ find_centres(AnnBuild *build)
 		IvfHelpTraining(&memory->training);
 		return;
 	}
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_KMEANS);
 	memory->lists = IvfTrain(&memory->training, build, ((IvfBuild *) build)->target,
 							 (char *) memory + MEMORY_CENTRES);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_ASSIGN);
+	AnnBuildPhase(PROGRESS_IVF_ASSIGN, ((IvfBuild *) build)->tuples);
 	IvfTrainingDone(&memory->training);
 }
 
@@ -349,7 +360,7 @@ ivf_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 		AnnGateLeave(&memory->gate);
 		AnnGateClose(&memory->gate);
 		if (pg_atomic_read_u64(&memory->count) >= memory->capacity)
-			write_entries(&state->index, memory);
+			write_entries(&state->index, memory, false);
 		AnnGateOpen(&memory->gate);
 		AnnGateEnter(&memory->gate);
 	}
@@ -378,10 +389,10 @@ finish(AnnBuild *build)
 {
 	IvfIndex	index;
 
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_IVF_LOAD);
+	AnnBuildPhase(PROGRESS_IVF_LOAD, build->total);
 	IvfOpen(&index, build->index);
 	index.building = true;
-	write_entries(&index, build->area);
+	write_entries(&index, build->area, true);
 	link_lists(&index, build->area);
 	((IvfBuild *) build)->lists = ((IvfMemory *) build->area)->lists;
 }
@@ -407,7 +418,7 @@ IndexBuildResult *
 ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 {
 	IvfBuild	build = {.base = {.heap = heap,.index = rel,.info = info}};
-	double		tuples = AnnBuildEstimateTuples(heap);
+	double		tuples = AnnCountRows(heap, rel, info);
 	IvfIndex	index;
 	AnnSpace	space;
 	bool		stored;
@@ -419,12 +430,13 @@ ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 	wanted = IvfGetOptions(rel, &space, &stored);
 	IvfPrepare(&index, rel, &space, stored);
 	build.target = &index;
+	build.tuples = tuples;
 	build.lists = wanted > 0 ? wanted : choose_lists(tuples);
 	check_memory(&index, build.lists);
 
 	memory = fixed_size(&index, build.lists) +
 		Max(IvfTrainingSize(&index, build.lists, false), entries_size(&index, tuples * 1.2 + 1000));
-	result = AnnBuildRun(&build.base, tuples, memory);
+	result = AnnBuildRun(&build.base, PROGRESS_IVF_KMEANS, tuples, memory);
 	if (result->index_tuples < wanted)
 		ereport(NOTICE,
 				(errmsg("ivfflat index created with little data"),
@@ -451,4 +463,28 @@ ivfflatbuildempty(Relation rel)
 	IvfMakeCentre(&index, 0, index.scratch, (IvfCentre) centre);
 	IvfCreate(&index, INIT_FORKNUM, centre, 1);
 	AnnEditLogBuild(rel, INIT_FORKNUM);
+}
+
+void
+IvfEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
+{
+	IvfIndex	index;
+	AnnSpace	space;
+	bool		stored;
+	int			lists;
+
+	AnnSpaceCreate(&space, rel);
+	lists = IvfGetOptions(rel, &space, &stored);
+	if (lists == 0)
+		lists = choose_lists(estimate->rows);
+	IvfOpen(&index, rel);
+
+	estimate->memory = fixed_size(&index, lists) +
+		Max(IvfTrainingSize(&index, lists, false), entries_size(&index, estimate->rows));
+	estimate->pages = 1 + (double) lists / index.centres_per_page + estimate->rows / index.rows_per_page;
+	if (stored)
+		estimate->pages += estimate->rows * space.metric->code_size(space.dim) / ANN_PAGE_ROOM;
+	estimate->shared_work = IvfTrainingWork(lists, estimate->rows) +
+		estimate->rows * (lists * ASSIGN_WORK + ENCODE_WORK);
+	estimate->work = 0;
 }

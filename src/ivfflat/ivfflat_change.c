@@ -495,6 +495,8 @@ IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, i
 
 	IvfFinishTaking(index);
 	changed = run(&change);
+	if (changed && nto > nfrom)
+		AnnSessionCounters(RelationGetRelid(index->rel))->splits++;
 
 	if (change.fetch != NULL)
 		AnnFetchEnd(change.fetch);

@@ -166,6 +166,7 @@ ivfflatinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relati
 	{
 		insert(&index, heap, &value, tid);
 		IvfRememberTargets(&index);
+		AnnSessionCounters(RelationGetRelid(rel))->inserts++;
 	}
 
 	MemoryContextSwitchTo(oldcontext);

@@ -151,6 +151,7 @@ add_list(AnnScan *scan, IvfIndex *index, const IvfList *list)
 			add_values(scan, index, walk.segment);
 		else
 			add_codes(scan, index, list, walk.segment);
+		scan->counters.scored += walk.segment->count;
 		UnlockReleaseBuffer(walk.buf);
 	}
 	return !walk.gone;

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
@@ -91,6 +92,12 @@ IvfTrainingSize(const IvfIndex *index, int lists, bool least)
 	return training_size(&training, Min((int64) lists * (least ? 1 : SAMPLE_PER_LIST), PG_INT32_MAX));
 }
 
+double
+IvfTrainingWork(int lists, double rows)
+{
+	return AnnKmeansComparisons(Min((double) lists * SAMPLE_PER_LIST, rows), lists);
+}
+
 void
 IvfTrainingInit(IvfTraining *training, const IvfIndex *index, int lists, Size data, Size size)
 {
@@ -155,14 +162,19 @@ make_centres(IvfTraining *training, AnnKmeansWork *work, IvfIndex *index, char *
  * Phases
  */
 
-/* Takes pieces of work until none is left. */
+/* Takes pieces of work until none is left.  The leader tells, after how many others. */
 static void
-share_work(IvfTraining *training, AnnKmeansWork *work, int pieces, void (*step) (AnnKmeansWork *work, int piece))
+share_work(IvfTraining *training, AnnKmeansWork *work, int before, int pieces,
+		   void (*step) (AnnKmeansWork *work, int piece))
 {
 	uint32		piece;
 
 	while ((piece = pg_atomic_fetch_add_u32(&training->next, 1)) < pieces)
+	{
 		step(work, (int) piece);
+		if (!IsParallelWorker())
+			AnnBuildProgress((double) before + piece + 1);
+	}
 }
 
 /* Attaches to the problem, when the sample was taken; what it returns is to be freed. */
@@ -195,9 +207,9 @@ IvfHelpTraining(IvfTraining *training)
 			void	   *own = attach(training, &problem, &work);
 
 			if (phase == PHASE_ASSIGN)
-				share_work(training, &work, AnnKmeansParts(&work), AnnKmeansAssign);
+				share_work(training, &work, 0, AnnKmeansParts(&work), AnnKmeansAssign);
 			else
-				share_work(training, &work, AnnKmeansGroups(&work), AnnKmeansFind);
+				share_work(training, &work, 0, AnnKmeansGroups(&work), AnnKmeansFind);
 			pfree(own);
 		}
 		end_phase(training);
@@ -212,22 +224,25 @@ IvfTrain(IvfTraining *training, const AnnBuild *build, IvfIndex *index, char *ce
 	AnnKmeans	problem;
 	AnnKmeansWork work;
 	void	   *own;
+	int			parts;
 	int			found;
 
 	training->nrows = AnnSample(build->heap, build->index, build->info, training->size, ann_seed,
 								take_sample, &sample);
 	own = attach(training, &problem, &work);
 	AnnKmeansBegin(&work);
+	parts = AnnKmeansParts(&work);
+	AnnBuildPhase(PROGRESS_IVF_KMEANS, parts + AnnKmeansGroups(&work));
 	end_phase(training);
 
-	share_work(training, &work, AnnKmeansParts(&work), AnnKmeansAssign);
+	share_work(training, &work, 0, parts, AnnKmeansAssign);
 	end_phase(training);
 
 	AnnKmeansSort(&work);
 	pg_atomic_write_u32(&training->next, 0);
 	end_phase(training);
 
-	share_work(training, &work, AnnKmeansGroups(&work), AnnKmeansFind);
+	share_work(training, &work, parts, AnnKmeansGroups(&work), AnnKmeansFind);
 	end_phase(training);
 
 	found = make_centres(training, &work, index, centres);

@@ -37,6 +37,9 @@ typedef struct IvfTraining
 /* Memory for the data of a training: as much as is good, or the least there must be. */
 extern Size IvfTrainingSize(const IvfIndex *index, int lists, bool least);
 
+/* Comparisons of vectors that a training takes. */
+extern double IvfTrainingWork(int lists, double rows);
+
 /* Makes ready for a training with so much data, at that offset. */
 extern void IvfTrainingInit(IvfTraining *training, const IvfIndex *index, int lists, Size data, Size size);
 

@@ -7,7 +7,6 @@
 #include <math.h>
 
 #include "access/reloptions.h"
-#include "commands/progress.h"
 #include "nodes/pathnodes.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
@@ -77,8 +76,6 @@ lshbuildphasename(int64 phase)
 {
 	switch (phase)
 	{
-		case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
-			return "initializing";
 		case PROGRESS_LSH_LOAD:
 			return "loading tuples";
 		case PROGRESS_LSH_WRITE:
@@ -86,7 +83,7 @@ lshbuildphasename(int64 phase)
 		case PROGRESS_LSH_CALIBRATE:
 			return "measuring recall";
 		default:
-			return NULL;
+			return AnnBuildPhaseName(phase);
 	}
 }
 
@@ -133,11 +130,16 @@ ANN_FUNCTION(ann_lsh_handler)
 	PG_RETURN_POINTER(routine);
 }
 
+static const AnnTuning lsh_tuning = {"lsh.target_recall", 1000, true};
+
 static const AnnMethod lsh_method = {
 	.build = lshbuild,
 	.scan = &lsh_scan_methods,
 	.parallel = &lsh_build_methods,
-	.check = LshCheckIndex
+	.check = LshCheckIndex,
+	.estimate = LshEstimate,
+	.tuning = &lsh_tuning,
+	.info = LshInfo
 };
 
 void

@@ -15,10 +15,10 @@
 /* The patience of an index that was built from too few rows to measure it. */
 #define LSH_DEFAULT_PATIENCE 4
 
-/* Reported by pg_stat_progress_create_index. */
-#define PROGRESS_LSH_LOAD 2
-#define PROGRESS_LSH_WRITE 3
-#define PROGRESS_LSH_CALIBRATE 4
+/* Phases of a build. */
+#define PROGRESS_LSH_LOAD ANN_PHASE_METHOD
+#define PROGRESS_LSH_WRITE (ANN_PHASE_METHOD + 1)
+#define PROGRESS_LSH_CALIBRATE (ANN_PHASE_METHOD + 2)
 
 /* An open index.  What it points to is memory of the context it was opened in. */
 typedef struct LshIndex
@@ -92,6 +92,11 @@ LshNodeRow(const LshIndex *index, LshNode node, int i)
 {
 	return LshNodeEntry(node, index->row_size, i);
 }
+
+/*
+ * The number of entries of a node; raises an error if there cannot be so many.
+ */
+extern int	LshCountEntries(const LshIndex *index, BlockNumber blkno, Page page);
 
 /*
  * Reads and locks a page that should be a node of a table's level, and checks
@@ -205,6 +210,9 @@ extern void LshSearchAll(LshSearch *search);
 extern uint32 LshSearchReads(const LshSearch *search);
 extern uint32 LshSearchWaited(const LshSearch *search);
 
+/* How many rows these had, one for each table it was met in. */
+extern int64 LshSearchScored(const LshSearch *search);
+
 /* What is almost certainly no less than the distance of the k-th best. */
 extern double LshSearchBound(const LshSearch *search);
 
@@ -227,6 +235,7 @@ extern const AnnScanMethods lsh_scan_methods;
 extern const AnnBuildMethods lsh_build_methods;
 extern IndexBuildResult *lshbuild(Relation heap, Relation rel, IndexInfo *info);
 extern void lshbuildempty(Relation rel);
+extern void LshEstimate(Relation heap, Relation rel, AnnEstimate *estimate);
 
 /* lsh_calibrate.c */
 
@@ -255,5 +264,8 @@ extern IndexBulkDeleteResult *lshvacuumcleanup(IndexVacuumInfo *info, IndexBulkD
 
 /* lsh_check.c */
 extern void LshCheckIndex(Relation rel, AnnCheck *check);
+
+/* lsh_info.c */
+extern void LshInfo(Relation rel, AnnInfo *info);
 
 #endif							/* LSH_H */

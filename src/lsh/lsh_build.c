@@ -11,10 +11,8 @@
 
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
-#include "commands/progress.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -30,6 +28,18 @@
 
 /* How full nodes are left, so that inserts do not split them at once. */
 #define FILL 0.9
+
+/*
+ * The work of calibrating with one query, in one dimension, in units of adding a
+ * row to a table: a fit to measured builds.
+ */
+#define CALIBRATE_WORK 8192.0
+
+/* What a row takes in a sort, beside itself. */
+#define SORT_OVERHEAD 88
+
+/* Rows written between two reports of progress. */
+#define PROGRESS_INTERVAL 1024
 
 /*
  * Sorting
@@ -314,6 +324,7 @@ write_tables(LshIndex *index, Tuplesortstate *sort)
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(sorted_desc(), &TTSOpsMinimalTuple);
 	void	   *row = palloc(index->row_size);
 	int			table = 0;
+	int64		written = 0;
 	Writer		writer;
 
 	begin_table(&writer, index, table);
@@ -332,6 +343,8 @@ write_tables(LshIndex *index, Tuplesortstate *sort)
 		/* In the tuple it may lie anywhere. */
 		memcpy(row, VARDATA_ANY(DatumGetPointer(slot_getattr(slot, 3, &isnull))), index->row_size);
 		write_entry(&writer, row);
+		if (++written % PROGRESS_INTERVAL == 0)
+			AnnBuildProgress(written);
 	}
 	end_table(&writer);
 	pfree(row);
@@ -346,7 +359,8 @@ finish(AnnBuild *build)
 	Tuplesortstate *sort = state->sort;
 	LshIndex	index;
 
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_LSH_WRITE);
+	LshOpen(&index, build->index);
+	AnnBuildPhase(PROGRESS_LSH_WRITE, build->total * index.hash.tables);
 	if (build->segment != NULL)
 	{
 		SortCoordinate coordinate = palloc0(sizeof(SortCoordinateData));
@@ -357,8 +371,6 @@ finish(AnnBuild *build)
 		sort = begin_sort(maintenance_work_mem, coordinate);
 	}
 	tuplesort_performsort(sort);
-
-	LshOpen(&index, build->index);
 	write_tables(&index, sort);
 	tuplesort_end(sort);
 }
@@ -471,10 +483,7 @@ lshbuild(Relation heap, Relation rel, IndexInfo *info)
 	build.index = rel;
 	build.info = info;
 
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_LSH_LOAD);
-	result = AnnBuildRun(&build, AnnBuildEstimateTuples(heap), size);
-
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PROGRESS_LSH_CALIBRATE);
+	result = AnnBuildRun(&build, PROGRESS_LSH_LOAD, AnnCountRows(heap, rel, info), size);
 	LshCalibrate(rel, &sample);
 	AnnEditLogBuild(rel, MAIN_FORKNUM);
 	return result;
@@ -487,4 +496,25 @@ lshbuildempty(Relation rel)
 
 	LshCreate(rel, INIT_FORKNUM, make_meta(rel, &space));
 	AnnEditLogBuild(rel, INIT_FORKNUM);
+}
+
+/*
+ * Each row is hashed and sorted for each table, in proportion to its dimensions;
+ * calibrating takes much the same for any number of rows.
+ */
+void
+LshEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
+{
+	LshIndex	index;
+	double		entries;
+	double		leaves;
+
+	LshOpen(&index, rel);
+	entries = estimate->rows * index.hash.tables;
+	leaves = ceil(estimate->rows / ceil(FILL * index.leaf_rows)) * index.hash.tables;
+	estimate->memory = entries * (index.row_size + SORT_OVERHEAD);
+	estimate->pages = 1 + leaves + index.hash.tables * ceil(leaves / index.hash.tables / (FILL * LSH_MAX_ENTRIES));
+	estimate->shared_work = entries / 2;
+	estimate->work = entries / 2 +
+		LSH_SAMPLE_QUERIES * CALIBRATE_WORK / Max(index.space.rotated_dim, 64);
 }

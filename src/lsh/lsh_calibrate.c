@@ -140,6 +140,7 @@ LshCalibrate(Relation rel, const LshSample *sample)
 	nprobes = Min(sample->nqueries, MAX_COMPARISONS / leaves / index.leaf_rows + 1);
 	if (leaves >= MIN_LEAVES && nprobes > 0)
 	{
+		AnnBuildPhase(PROGRESS_LSH_CALIBRATE, nprobes);
 		probes = palloc0(sizeof(Probe) * nprobes);
 		waits = palloc(sizeof(uint32) * nprobes * NEIGHBOURS);
 
@@ -154,6 +155,7 @@ LshCalibrate(Relation rel, const LshSample *sample)
 		{
 			MemoryContextSwitchTo(search_context);
 			n += measure_waits(&index, &probes[i], leaves, waits + n);
+			AnnBuildProgress(i + 1);
 			MemoryContextSwitchTo(context);
 			MemoryContextReset(search_context);
 		}

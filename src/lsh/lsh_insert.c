@@ -188,6 +188,7 @@ split_node(LshIndex *index, Buffer parent_buf, int slot, Buffer buf, LshRow row)
 	add_downlink(parent_page, parent_count, slot + 1, &right->low, node->right);
 	AnnEditCommit(&edit);
 	AnnPoint(row != NULL ? "lsh W3" : "lsh W4");
+	AnnSessionCounters(RelationGetRelid(index->rel))->splits++;
 }
 
 /*
@@ -324,6 +325,7 @@ lshinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation h
 			row->place.key = keys[table];
 			insert_row(&index, table, row);
 		}
+		AnnSessionCounters(RelationGetRelid(rel))->inserts++;
 	}
 
 	MemoryContextSwitchTo(oldcontext);

@@ -235,11 +235,8 @@ LshOpen(LshIndex *index, Relation rel)
  * Reading nodes
  */
 
-/*
- * The number of entries of a node; raises an error if there cannot be so many.
- */
-static int
-count_entries(LshIndex *index, BlockNumber blkno, Page page)
+int
+LshCountEntries(const LshIndex *index, BlockNumber blkno, Page page)
 {
 	LshNode		node = LshPageNode(page);
 	Size		entry_size = LshEntrySize(index, node);
@@ -299,7 +296,7 @@ LshReadNode(LshIndex *index, BlockNumber blkno, int table, int level, int lockmo
 		UnlockReleaseBuffer(buf);
 		return InvalidBuffer;
 	}
-	*count = count_entries(index, blkno, BufferGetPage(buf));
+	*count = LshCountEntries(index, blkno, BufferGetPage(buf));
 	return buf;
 }
 
@@ -313,7 +310,7 @@ LshReadRoot(LshIndex *index, int table, int lockmode, int *count)
 	if (!is_node(index, buf) || node->table != table || node->level == 0 ||
 		BlockNumberIsValid(node->right))
 		AnnCorrupted(index->rel, blkno, "The page is not a root");
-	*count = count_entries(index, blkno, BufferGetPage(buf));
+	*count = LshCountEntries(index, blkno, BufferGetPage(buf));
 	return buf;
 }
 

@@ -78,6 +78,7 @@ static bool
 lsh_scan_next_batch(AnnScan *scan)
 {
 	LshScanState *state = scan->state;
+	int64		before = LshSearchScored(state->search);
 	const LshFound *row;
 
 	if (state->begun &&
@@ -86,6 +87,7 @@ lsh_scan_next_batch(AnnScan *scan)
 
 	state->begun = true;
 	search_on(state);
+	scan->counters.scored += LshSearchScored(state->search) - before;
 	scan->horizon = LshSearchBound(state->search);
 	while ((row = LshSearchNext(state->search)) != NULL)
 		add_row(scan, row->lower, &row->tid);
@@ -98,6 +100,7 @@ add_leaf(AnnScan *scan, LshIndex *index, LshNode node, int count)
 {
 	LshScanState *state = scan->state;
 
+	scan->counters.scored += count;
 	for (int i = 0; i < count; i++)
 	{
 		LshRow		row = LshNodeRow(index, node, i);

@@ -112,6 +112,7 @@ struct LshSearch
 	AnnVisited	visited;		/* leaves */
 
 	uint32		reads;			/* leaves read */
+	int64		scored;			/* rows in them */
 	uint32		changed;		/* reads when best last changed */
 	lsh_best_heap best;
 	LshRows		candidates;		/* rows that were, when found, within the bound */
@@ -227,6 +228,7 @@ static void
 note_leaf(LshSearch *search, LshNode node, int count)
 {
 	search->reads++;
+	search->scored += count;
 	for (int first = 0; first < count; first += ANN_BATCH)
 	{
 		int			n = Min(count - first, ANN_BATCH);
@@ -499,6 +501,12 @@ uint32
 LshSearchWaited(const LshSearch *search)
 {
 	return search->reads - search->changed;
+}
+
+int64
+LshSearchScored(const LshSearch *search)
+{
+	return search->scored;
 }
 
 const LshFound *

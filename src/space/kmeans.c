@@ -390,3 +390,13 @@ AnnKmeansRun(const AnnKmeans *problem, int k, float *centres, void *scratch)
 		AnnKmeansFind(&work, i);
 	return AnnKmeansEnd(&work);
 }
+
+double
+AnnKmeansComparisons(double nrows, int k)
+{
+	double		groups = number_of_groups(k);
+
+	if (groups == 0)
+		return ROUNDS * nrows * k;
+	return ROUNDS * ROWS_PER_GROUP * groups * groups + nrows * groups + ROUNDS * nrows * k / groups;
+}

@@ -91,4 +91,7 @@ extern int	AnnKmeansGroups(const AnnKmeansWork *work);
 extern void AnnKmeansFind(AnnKmeansWork *work, int group);
 extern int	AnnKmeansEnd(AnnKmeansWork *work);
 
+/* How many comparisons of a row with a centre finding k centres takes, at most. */
+extern double AnnKmeansComparisons(double nrows, int k);
+
 #endif							/* ANN_KMEANS_H */

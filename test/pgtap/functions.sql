@@ -139,7 +139,13 @@ SELECT * FROM (VALUES
 	('l2_norm(vector)',                                        'double precision'),
 	('vector_dims(sparsevec)',                                 'integer'),
 	('ann_simd()',                                             'text'),
-	('ann_check(regclass,boolean)',                            'record set')
+	('ann_build_estimate(regclass,name,text,text,text)',       'record set'),
+	('ann_check(regclass,boolean)',                            'record set'),
+	('ann_index_info(regclass)',                               'record set'),
+	('ann_last_scan()',                                        'record set'),
+	('ann_recall(regclass,integer,integer,regclass)',          'record set'),
+	('ann_session_counters()',                                 'record set'),
+	('ann_tune(regclass,real,integer)',                        'record set')
 ) v (function, returns);
 
 SELECT is(a.returns, e.returns, format('%s returns', function))
@@ -159,6 +165,22 @@ WHERE proname LIKE 'ann\_%' AND prorettype <> 'internal'::regtype;
 SELECT is(pg_get_function_result(to_regprocedure('ann_check(regclass,boolean)')),
 		  'TABLE(invariant text, block bigint, item integer, detail text)',
 		  'what ann_check says');
+SELECT is(pg_get_function_result(to_regprocedure('ann_index_info(regclass)')), 'TABLE(name text, value text)',
+		  'what ann_index_info says');
+SELECT is(pg_get_function_identity_arguments(to_regprocedure('ann_recall(regclass,int,int,regclass)')),
+		  'index regclass, k integer, queries integer, query_table regclass', 'arguments of ann_recall');
+SELECT is(pg_get_function_identity_arguments(to_regprocedure('ann_tune(regclass,real,int)')),
+		  'index regclass, target real, k integer', 'arguments of ann_tune');
+
+-- The views
+SELECT results_eq(
+	$$SELECT c.relname::text COLLATE "default" FROM pg_class c JOIN member ON classid = 'pg_class'::regclass AND objid = c.oid
+	  WHERE relkind = 'v' ORDER BY 1$$,
+	ARRAY['ann_build_progress', 'ann_stat_indexes'],
+	'views');
+SELECT ok(has_table_privilege('pg_monitor', c.oid, 'SELECT'), format('%s is for everybody', relname))
+FROM pg_class c JOIN member ON classid = 'pg_class'::regclass AND objid = c.oid
+WHERE relkind = 'v';
 
 SELECT * FROM finish();
 ROLLBACK;
