@@ -795,11 +795,11 @@ CREATE FUNCTION ann_simd() RETURNS text
 -- access methods
 --------------------------------------------------------------------------------
 
-CREATE FUNCTION ann_check(index regclass)
+CREATE FUNCTION ann_check(index regclass, heapallindexed boolean DEFAULT false)
 	RETURNS TABLE (invariant text, block bigint, item int, detail text)
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
-COMMENT ON FUNCTION ann_check(regclass) IS 'invariants an index violates; no row if it is sound';
+COMMENT ON FUNCTION ann_check(regclass, boolean) IS 'invariants an index violates; no row if it is sound';
 
 CREATE FUNCTION hnswhandler(internal) RETURNS index_am_handler
 	AS 'MODULE_PATHNAME', 'ann_hnsw_handler' LANGUAGE C;

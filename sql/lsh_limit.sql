@@ -93,3 +93,12 @@ SELECT * FROM ann_check('idx');
 DEALLOCATE ALL;
 DROP TABLE t;
 DROP FUNCTION vec;
+
+-- Two dimensions: the bounds of codes must hold there too
+CREATE TABLE t (id int, val vector(2));
+INSERT INTO t SELECT i, ARRAY[i, i % 5] FROM generate_series(1, 100) i;
+CREATE INDEX ON t USING lsh (val vector_l2_ops) WITH (tables = 2);
+INSERT INTO t VALUES (0, '[0,0]'), (1000, '[0.5,0]');
+SET enable_seqscan = off;
+SELECT id FROM t ORDER BY val <-> '[0,0]' LIMIT 5;
+DROP TABLE t;

@@ -10,34 +10,15 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
 
 #include "hnsw/hnsw.h"
 
-typedef struct SeenTid
-{
-	uint64		tid;
-	char		status;
-} SeenTid;
-
-#define SH_PREFIX seen
-#define SH_ELEMENT_TYPE SeenTid
-#define SH_KEY_TYPE uint64
-#define SH_KEY tid
-#define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) &(key), sizeof(uint64))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
 typedef struct HnswVerifier
 {
 	HnswIndex	index;
 	AnnCheck   *check;
-	seen_hash  *tids;
 	uint64		live;
 	/* Where neighbours have codes: that of the element looked at last, and a node decoded. */
 	void	   *code;
@@ -149,12 +130,7 @@ look_up(HnswVerifier *verifier, HnswItem item)
 static void
 check_tid(HnswVerifier *verifier, const ItemPointerData *tid)
 {
-	bool		found;
-
-	seen_insert(verifier->tids,
-				((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) |
-				ItemPointerGetOffsetNumberNoCheck(tid), &found);
-	if (found)
+	if (!AnnCheckTid(verifier->check, tid))
 		AnnCheckReport(verifier->check, "I9", verifier->blkno, verifier->offset,
 					   "heap TID (%u,%u) occurs twice",
 					   ItemPointerGetBlockNumberNoCheck(tid), ItemPointerGetOffsetNumberNoCheck(tid));
@@ -438,7 +414,6 @@ HnswCheckIndex(Relation rel, AnnCheck *check)
 		verifier.code = palloc(verifier.index.shape.code_size);
 		verifier.host = palloc(sizeof(float) * verifier.index.space.rotated_dim);
 	}
-	verifier.tids = seen_create(CurrentMemoryContext, 1024, NULL);
 
 	for (verifier.blkno = ANN_METAPAGE_BLKNO + 1; verifier.blkno < nblocks; verifier.blkno++)
 	{
@@ -447,7 +422,6 @@ HnswCheckIndex(Relation rel, AnnCheck *check)
 	}
 	check_entry(&verifier);
 
-	seen_destroy(verifier.tids);
 	FreeAccessStrategy(strategy);
 	pfree(copy);
 }

@@ -14,16 +14,17 @@
 
 #include "ivfflat/ivfflat.h"
 
-typedef struct SeenTid
+/* A place of a segment. */
+typedef struct SeenPlace
 {
-	uint64		tid;
+	uint64		place;
 	char		status;
-} SeenTid;
+} SeenPlace;
 
 #define SH_PREFIX seen
-#define SH_ELEMENT_TYPE SeenTid
+#define SH_ELEMENT_TYPE SeenPlace
 #define SH_KEY_TYPE uint64
-#define SH_KEY tid
+#define SH_KEY place
 #define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) &(key), sizeof(uint64))
 #define SH_EQUAL(tb, a, b) ((a) == (b))
 #define SH_SCOPE static inline
@@ -60,7 +61,6 @@ typedef struct IvfVerifier
 	BlockNumber nblocks;
 	lists_hash *lists;
 	seen_hash  *segments;		/* places of those in chains */
-	seen_hash  *tids;
 	AnnVisited	centre_pages;	/* and those of groups */
 	PGAlignedBlock page;		/* a copy of the one being checked */
 } IvfVerifier;
@@ -240,8 +240,6 @@ check_chains(IvfVerifier *verifier)
 static void
 check_row(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset, IvfRow row)
 {
-	bool		found;
-
 	if (!IvfRowValid(&verifier->index, row))
 		AnnCheckReport(verifier->check, "I7", blkno, offset, "the code of a row is damaged");
 
@@ -249,9 +247,7 @@ check_row(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset, IvfRow 
 		!AnnStoreSound(&verifier->index.store, IvfRowValue(&verifier->index, row), &row->tid))
 		AnnCheckReport(verifier->check, "I9", blkno, offset, "the value of a row is not where it should be");
 
-	seen_insert(verifier->tids, place(ItemPointerGetBlockNumberNoCheck(&row->tid),
-									  ItemPointerGetOffsetNumberNoCheck(&row->tid)), &found);
-	if (found && verifier->meta.taker == 0)
+	if (!AnnCheckTid(verifier->check, &row->tid) && verifier->meta.taker == 0)
 		AnnCheckReport(verifier->check, "I8", blkno, offset, "heap TID (%u,%u) occurs twice",
 					   ItemPointerGetBlockNumberNoCheck(&row->tid),
 					   ItemPointerGetOffsetNumberNoCheck(&row->tid));
@@ -362,7 +358,6 @@ IvfCheckIndex(Relation rel, AnnCheck *check)
 	IvfOpen(&verifier->index, rel);
 	verifier->lists = lists_create(CurrentMemoryContext, 256, NULL);
 	verifier->segments = seen_create(CurrentMemoryContext, 256, NULL);
-	verifier->tids = seen_create(CurrentMemoryContext, 1024, NULL);
 	AnnVisitedInit(&verifier->centre_pages, 64);
 
 	IvfLockChanges(&verifier->index, ShareLock);
@@ -374,7 +369,6 @@ IvfCheckIndex(Relation rel, AnnCheck *check)
 		check_page(verifier, blkno);
 	IvfUnlockChanges(&verifier->index, ShareLock);
 
-	seen_destroy(verifier->tids);
 	seen_destroy(verifier->segments);
 	lists_destroy(verifier->lists);
 	pfree(verifier);

@@ -266,6 +266,8 @@ check_row(LshVerifier *verifier, LshNode node, int i, const LshPlace *from, void
 	else if (!is_valid_key(index, verifier->table, row, hashed))
 		report(verifier, "I6", i, "the key is not that of the value");
 
+	if (verifier->table == 0)
+		AnnCheckTid(verifier->check, &row->place.tid);
 	seen = seen_insert(verifier->tids,
 					   ((uint64) ItemPointerGetBlockNumberNoCheck(&row->place.tid) << 16) |
 					   ItemPointerGetOffsetNumberNoCheck(&row->place.tid), &found);

@@ -42,6 +42,9 @@ LshBits(const AnnSpace *space)
 {
 	if (choose_family(space->metric) != LSH_CROSS_POLYTOPE)
 		return 0;
+	/* In few dimensions the bounds of short codes do not hold often enough. */
+	if (space->dim < 16)
+		return 8;
 	return space->rotated_dim <= 64 ? 4 : space->rotated_dim < 512 ? 2 : 1;
 }
 

@@ -120,7 +120,7 @@ sub index_ok
 	my ($class, $node, $index, $when) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is($node->safe_psql('postgres', "SELECT * FROM ann_check('$index')"),
+	is($node->safe_psql('postgres', "SELECT * FROM ann_check('$index', heapallindexed => true)"),
 		'', "$index on " . $node->name . " is sound $when");
 }
 

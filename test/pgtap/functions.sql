@@ -139,7 +139,7 @@ SELECT * FROM (VALUES
 	('l2_norm(vector)',                                        'double precision'),
 	('vector_dims(sparsevec)',                                 'integer'),
 	('ann_simd()',                                             'text'),
-	('ann_check(regclass)',                                    'record set')
+	('ann_check(regclass,boolean)',                            'record set')
 ) v (function, returns);
 
 SELECT is(a.returns, e.returns, format('%s returns', function))
@@ -156,7 +156,7 @@ SELECT isnt(provolatile, 'i', format('%s is not immutable', p.oid::regprocedure)
 FROM pg_proc p JOIN member ON classid = 'pg_proc'::regclass AND objid = p.oid
 WHERE proname LIKE 'ann\_%' AND prorettype <> 'internal'::regtype;
 
-SELECT is(pg_get_function_result(to_regprocedure('ann_check(regclass)')),
+SELECT is(pg_get_function_result(to_regprocedure('ann_check(regclass,boolean)')),
 		  'TABLE(invariant text, block bigint, item integer, detail text)',
 		  'what ann_check says');
 

@@ -180,6 +180,8 @@ my @damages = (
 		my ($p) = find(POSTINGS, sub { count($_[0]) > 1 });
 		set($p, 12, substr($test->{bytes}, $p->{block} * BLCKSZ + $p->{at} + 18, 6)) }, qr/^I9\|/m ],
 
+	[ 'row missing', sub { set((find(ELEMENT, \&live))[0], 8, pack('SSS', 0, 200, 1)) }, qr/^I0\|/m ],
+
 	[ 'noise in the middle', sub { $test->put((find(ELEMENT))[3]{block}, 3000, join '', map { chr int rand 256 } 1 .. 2000) }, qr/^I\d\|/m ],
 	[ 'index cut off', sub { $test->{bytes} = substr($test->{bytes}, 0, 3 * BLCKSZ) }, qr/^I\d\|/m ]);
 

@@ -147,6 +147,8 @@ my @damages = (
 	[ 'size of a value', sub { set((of_kind(VALUES))[0], 12, pack('L', 1000000)) }, qr/^I9\|/m ],
 	[ 'value is NaN', sub { set((of_kind(VALUES))[0], 16, pack('L', 0x7FC00000)) }, qr/^I9\|/m ],
 
+	[ 'row missing', sub { set(filled(), ROWS, pointer(200, 1)) }, qr/^I0\|/m ],
+
 	[ 'noise', sub {
 		my $s = filled();
 		set($s, ROWS, join '', map { chr int rand 256 } 1 .. $s->{length} - ROWS) }, qr/^I\d\|/m ],

@@ -88,6 +88,7 @@ my @damages = (
 
 	[ 'row twice', sub { put(leaf(), row(0) + 4, substr($test->{bytes}, leaf() * BLCKSZ + row(1) + 4, 6)) }, qr/^I7\|/m ],
 	[ 'row lost', sub { put(leaf(), 12, pack('S', get(leaf(), 12, 'S', 2) - 20)) }, qr/^I7\|/m ],
+	[ 'row missing', sub { put(leaf(), row(0) + 4, pack('SSS', 0, 200, 1)) }, qr/^I0\|/m ],
 	[ 'row nowhere', sub { put(leaf(), row(0) + 4, pack('SSS', 0xFF, 0xFFFF, 1)) }, qr/^I7\|/m ],
 
 	[ 'noise in the middle', sub { put(leaf(), 3000, join '', map { chr int rand 256 } 1 .. 2000) }, qr/^I\d\|/m ],
