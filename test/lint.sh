@@ -153,7 +153,7 @@ every_test_is_run()
 		[[ -e test/specs/$name.spec || -e test/specs/${name%_[0-9]}.spec ]] ||
 			say "$file has no test/specs/$name.spec"
 	done
-	find test/t -type f ! -name '*.pl'
+	find test/t test/long -type f ! -name '*.pl'
 	find test/pgtap -type f ! -name '*.sql' ! -name '*.psql'
 	find test/perl -type f ! -name '*.pm'
 }

@@ -19,8 +19,8 @@ set -uo pipefail
 all_suites=(lint build unit fuzz regress isolation tap pgtap readme bench quickstart migrate clients)
 
 # Run only when named: the unit tests for 64-bit Arm, emulated; and the tests with
-# sanitizers, see sanitize.sh
-more_suites=(arm64 sanitize)
+# sanitizers, see sanitize.sh; and what takes long
+more_suites=(arm64 sanitize long)
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=test/server.sh
@@ -272,6 +272,9 @@ run_prove()
 }
 
 suite_tap() { run_prove -j2 -I test/perl --ext .pl test/t; }
+
+# What takes long: many kills, and VACUUM of large tables, with figures.
+suite_long() { ANN_TEST_KILLS=200 run_prove -v -I test/perl --ext .pl test/t/022_kill.pl test/long; }
 
 suite_pgtap()
 {
