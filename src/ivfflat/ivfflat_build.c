@@ -114,18 +114,11 @@ entries_size(const IvfIndex *index, double entries)
 	return (Size) (entries * (entry_size(index) + sizeof(uint32))) + MAXIMUM_ALIGNOF;
 }
 
-/* Raises an error if there is not enough memory to find so many lists. */
-static void
-check_memory(const IvfIndex *index, int lists)
+/* The least memory that so many lists can be found in. */
+static Size
+needed_memory(const IvfIndex *index, int lists)
 {
-	Size		needed = fixed_size(index, lists) +
-		Max(IvfTrainingSize(index, lists, true), entries_size(index, 64));
-
-	if (needed > maintenance_work_mem * (Size) 1024)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("memory required is %zu MB, maintenance_work_mem is %d MB",
-						needed / (1024 * 1024) + 1, maintenance_work_mem / 1024)));
+	return fixed_size(index, lists) + Max(IvfTrainingSize(index, lists, true), entries_size(index, 64));
 }
 
 /*
@@ -394,13 +387,29 @@ const AnnBuildMethods ivf_build_methods = {
 	.finish = finish
 };
 
-/* Lists for a table, if nobody has said how many: as if it had grown. */
+/*
+ * The number of lists: what was wanted, if there is memory for it, or as if the
+ * table had grown.
+ */
 static int
-choose_lists(double tuples)
+choose_lists(const IvfIndex *index, int wanted, double tuples)
 {
-	double		lists = Min(2 * sqrt(tuples), tuples / IVF_MIN_ROWS_PER_LIST);
+	Size		memory = maintenance_work_mem * (Size) 1024;
+	Size		needed = needed_memory(index, Max(wanted, 1));
+	int			lists;
 
-	return (int) Max(Min(lists, IVF_MAX_LISTS), 1);
+	if (needed > memory)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("memory required is %zu MB, maintenance_work_mem is %d MB",
+						needed / (1024 * 1024) + 1, maintenance_work_mem / 1024)));
+	if (wanted > 0)
+		return wanted;
+
+	lists = (int) Max(Min(Min(2 * sqrt(tuples), tuples / IVF_MIN_ROWS_PER_LIST), IVF_MAX_LISTS), 1);
+	while (needed_memory(index, lists) > memory)
+		lists /= 2;
+	return lists;
 }
 
 IndexBuildResult *
@@ -419,8 +428,7 @@ ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 	wanted = IvfGetOptions(rel, &space, &stored);
 	IvfPrepare(&index, rel, &space, stored);
 	build.target = &index;
-	build.lists = wanted > 0 ? wanted : choose_lists(tuples);
-	check_memory(&index, build.lists);
+	build.lists = choose_lists(&index, wanted, tuples);
 
 	memory = fixed_size(&index, build.lists) +
 		Max(IvfTrainingSize(&index, build.lists, false), entries_size(&index, tuples * 1.2 + 1000));
