@@ -71,9 +71,9 @@ CREATE INDEX ON t USING ivfflat ((arr::vector) vector_l2_ops);
 \echo :SQLSTATE
 CREATE INDEX ON t USING ivfflat ((arr::vector(2001)) vector_l2_ops) WITH (quantizer = none);
 \echo :SQLSTATE
-CREATE INDEX ON t USING ivfflat ((vb::bit(16001)) bit_hamming_ops);
+CREATE INDEX ON t USING ivfflat ((vb::bit(64001)) bit_hamming_ops);
 \echo :SQLSTATE
-CREATE INDEX ON t USING ivfflat ((vb::bit(16000)) bit_hamming_ops);
+CREATE INDEX ON t USING ivfflat ((vb::bit(64000)) bit_hamming_ops);
 CREATE TABLE large (id int, val vector(16000), h halfvec(4001));
 INSERT INTO large SELECT i, array_fill(i, ARRAY[16000]), array_fill(i, ARRAY[4001]) FROM generate_series(1, 3) i;
 CREATE INDEX large_val ON large USING ivfflat (val vector_l2_ops);

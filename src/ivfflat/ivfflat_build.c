@@ -121,18 +121,11 @@ entries_size(const IvfIndex *index, double entries)
 	return (Size) (entries * (entry_size(index) + sizeof(uint32))) + MAXIMUM_ALIGNOF;
 }
 
-/* Raises an error if there is not enough memory to find so many lists. */
-static void
-check_memory(const IvfIndex *index, int lists)
+/* The least memory that so many lists can be found in. */
+static Size
+needed_memory(const IvfIndex *index, int lists)
 {
-	Size		needed = fixed_size(index, lists) +
-		Max(IvfTrainingSize(index, lists, true), entries_size(index, 64));
-
-	if (needed > maintenance_work_mem * (Size) 1024)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("memory required is %zu MB, maintenance_work_mem is %d MB",
-						needed / (1024 * 1024) + 1, maintenance_work_mem / 1024)));
+	return fixed_size(index, lists) + Max(IvfTrainingSize(index, lists, true), entries_size(index, 64));
 }
 
 /*
@@ -405,13 +398,31 @@ const AnnBuildMethods ivf_build_methods = {
 	.finish = finish
 };
 
-/* Lists for a table, if nobody has said how many: as if it had grown. */
+/*
+ * How many lists, if the user does not say: as if the table had grown, but no more
+ * than there is memory to train.
+ */
 static int
-choose_lists(double tuples)
+choose_lists(const IvfIndex *index, double tuples)
 {
-	double		lists = Min(2 * sqrt(tuples), tuples / IVF_MIN_ROWS_PER_LIST);
+	int			lists = (int) Max(Min(Min(2 * sqrt(tuples), tuples / IVF_MIN_ROWS_PER_LIST), IVF_MAX_LISTS), 1);
 
-	return (int) Max(Min(lists, IVF_MAX_LISTS), 1);
+	while (lists > 1 && needed_memory(index, lists) > maintenance_work_mem * (Size) 1024)
+		lists /= 2;
+	return lists;
+}
+
+/* So many lists must be trained in maintenance_work_mem. */
+static void
+check_memory(const IvfIndex *index, int lists)
+{
+	Size		needed = needed_memory(index, lists);
+
+	if (needed > maintenance_work_mem * (Size) 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("memory required is %zu MB, maintenance_work_mem is %d MB",
+						needed / (1024 * 1024) + 1, maintenance_work_mem / 1024)));
 }
 
 IndexBuildResult *
@@ -431,7 +442,7 @@ ivfflatbuild(Relation heap, Relation rel, IndexInfo *info)
 	IvfPrepare(&index, rel, &space, stored);
 	build.target = &index;
 	build.tuples = tuples;
-	build.lists = wanted > 0 ? wanted : choose_lists(tuples);
+	build.lists = wanted > 0 ? wanted : choose_lists(&index, tuples);
 	check_memory(&index, build.lists);
 
 	memory = fixed_size(&index, build.lists) +
@@ -475,9 +486,9 @@ IvfEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
 
 	AnnSpaceCreate(&space, rel);
 	lists = IvfGetOptions(rel, &space, &stored);
-	if (lists == 0)
-		lists = choose_lists(estimate->rows);
 	IvfOpen(&index, rel);
+	if (lists == 0)
+		lists = choose_lists(&index, estimate->rows);
 
 	estimate->memory = fixed_size(&index, lists) +
 		Max(IvfTrainingSize(&index, lists, false), entries_size(&index, estimate->rows));

@@ -15,7 +15,7 @@
 #define ANN_ROTATE_H
 
 /* The most dimensions that can be rotated. */
-#define ANN_ROTATE_MAX_DIM 16384
+#define ANN_ROTATE_MAX_DIM 65536
 
 /* The largest element, in magnitude, that is not cut off. */
 #define ANN_ROTATE_MAX_ELEMENT 0x1p55f

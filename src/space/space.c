@@ -381,13 +381,14 @@ AnnNearEncode(const AnnSpace *space, const float *host, const void *code,
 {
 	const AnnQuantized *quantized = code;
 	int			dim = space->rotated_dim;
-	float		r[ANN_MAX_QUANTIZED_DIM];
+	float	   *r = palloc(sizeof(float) * dim);
 	AnnRabitqFactors all;
 
 	AnnSpaceDecode(space, code, r);
 	for (int i = 0; i < dim; i++)
 		r[i] -= host[i];
 	AnnRabitqEncode(dim, space->near_bits, r, host, near, &all);
+	pfree(r);
 	factors->add = all.add;
 	factors->scale = all.scale;
 	if (space->metric->form == ANN_FORM_IP)

@@ -19,8 +19,8 @@
 #include "space/metric.h"
 #include "space/rabitq.h"
 
-/* The most dimensions of quantized codes. */
-#define ANN_MAX_QUANTIZED_DIM 16000
+/* The most dimensions of quantized codes; only bit has more than 16,000. */
+#define ANN_MAX_QUANTIZED_DIM 64000
 
 /* The seed of the rotation: the same everywhere, so that codes can be compared. */
 #define ANN_ROTATION_SEED UINT64CONST(0x616E6E726F746174)
