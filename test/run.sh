@@ -46,6 +46,7 @@ finish()
 		stop_server "$work/vector"
 		stop_server "$work/clients"
 	fi
+	! mountpoint -q "$work/disk" || as_root umount "$work/disk"
 	rm -rf "$work"
 	exit $status
 }
@@ -250,6 +251,18 @@ run_regress()
 suite_regress() { run_regress ISOLATION= ${ANN_TEST_REGRESS:+"REGRESS=$ANN_TEST_REGRESS"}; }
 suite_isolation() { run_regress REGRESS=; }
 
+# A file system that is soon full, where one may be mounted; else the tests that
+# want it say that they are skipped.  Prints a directory in it.
+make_small_disk()
+{
+	mkdir -p "$work/disk"
+	if mountpoint -q "$work/disk" ||
+		as_root mount -t tmpfs -o size=160k,mode=777 small "$work/disk" 2>/dev/null; then
+		as_server mkdir -p "$work/disk/space"
+		say "$work/disk/space"
+	fi
+}
+
 # run_prove FILE...: TAP tests in Perl.
 run_prove()
 {
@@ -259,7 +272,7 @@ run_prove()
 	need_vector || { fail; return; }
 	need_points || { fail; return; }
 	in_tree env "ANN_VECTOR_INSTALLATION=$(dirname "$vector_bin")" "ANN_POINTS_INSTALLATION=$(dirname "$points_bin")" \
-		"PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" \
+		"ANN_TEST_SMALL_DISK=$(make_small_disk)" "PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" \
 		"PG_REGRESS=$perl/../regress/pg_regress" PG_TEST_TIMEOUT_DEFAULT=1200 \
 		prove "$@" >"$log" 2>&1
 	status=$?
