@@ -9,6 +9,7 @@
 #include "catalog/index.h"
 #include "commands/vacuum.h"
 #include "common/hashfn.h"
+#include "nodes/bitmapset.h"
 #include "storage/freespace.h"
 #include "utils/rel.h"
 
@@ -49,6 +50,7 @@ typedef struct IvfVacuum
 	void	   *arg;
 	BufferAccessStrategy strategy;
 	counts_hash *counts;		/* of the lists that exist */
+	Bitmapset  *values;			/* pages of the store */
 } IvfVacuum;
 
 /*
@@ -162,7 +164,7 @@ vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
 	if (AnnPageIs(page, ANN_PAGE_VALUES))
 	{
 		UnlockReleaseBuffer(buf);
-		AnnStoreVacuum(&vacuum->index.store, blkno, vacuum->strategy, vacuum->callback, vacuum->arg);
+		vacuum->values = bms_add_member(vacuum->values, (int) blkno);
 		return;
 	}
 	if (!AnnPageIsUnused(page) && !has_centres(page))
@@ -210,6 +212,14 @@ vacuum_pages(IvfVacuum *vacuum)
 		AnnVacuumDelayPoint();
 		vacuum_page(vacuum, blkno);
 	}
+
+	/* As long as there is a row, there is its value. */
+	for (int blkno = -1; (blkno = bms_next_member(vacuum->values, blkno)) >= 0;)
+	{
+		AnnVacuumDelayPoint();
+		AnnStoreVacuum(&vacuum->index.store, blkno, vacuum->strategy, vacuum->callback, vacuum->arg);
+	}
+	bms_free(vacuum->values);
 }
 
 /*
