@@ -21,7 +21,7 @@ in_place_of()
 	}' "$1"
 }
 
-# What is there may stay, but functions are replaced.
+# What is there may stay, but functions and views are replaced.
 if_missing()
 {
 	awk '
@@ -30,6 +30,7 @@ if_missing()
 		/;$/ {
 			if (!sub(/^CREATE FUNCTION/, "CREATE OR REPLACE FUNCTION", statement) &&
 				!sub(/^CREATE AGGREGATE/, "CREATE OR REPLACE AGGREGATE", statement) &&
+				!sub(/^CREATE VIEW/, "CREATE OR REPLACE VIEW", statement) &&
 				statement ~ /^CREATE/)
 				statement = "DO $if$ BEGIN\n" statement \
 					"EXCEPTION WHEN duplicate_object OR duplicate_function THEN\nEND $if$;\n"
