@@ -279,8 +279,8 @@ run_prove()
 	shown "$log"
 	count_prove "$log" $status
 	if [ $failed != 0 ]; then
-		grep -A 15 'not ok' "$tree"/tmp_check/log/regress_log_*
 		tail -n 40 "$tree"/tmp_check/log/*
+		grep -h -A 15 'not ok' "$tree"/tmp_check/log/regress_log_* >>"$log"
 	fi
 }
 
@@ -384,6 +384,13 @@ suite_clients()
 	count_tap "$log"
 }
 
+# What the log says of failures, to be read at the end of a long output.
+reasons()
+{
+	say "" "=== failed in $suite"
+	grep -E -A 15 '^(\[[^]]*\] *)?not ok|\.\. FAILED|Failed test|Dubious|Tests: .* Failed: ' "$log" | head -n 60
+}
+
 run_suite()
 {
 	local suite=$1 start=$SECONDS
@@ -398,6 +405,7 @@ run_suite()
 		fail
 	fi
 	say "=== $suite: $passed passed, $failed failed ($((SECONDS - start)) s)"
+	[ $failed = 0 ] || reasons >>"$work/failures"
 	all_passed=$((all_passed + passed))
 	all_failed=$((all_failed + failed))
 }
@@ -431,5 +439,6 @@ for suite in "${suites[@]}"; do
 	run_suite "$suite"
 done
 
+[ $all_failed = 0 ] || cat "$work/failures"
 say "" "$all_passed passed, $all_failed failed"
 [ $all_failed = 0 ] && [ $all_passed -gt 0 ]
