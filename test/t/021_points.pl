@@ -171,13 +171,16 @@ sub stop_all
 		$session->query_safe(qq(
 			SET application_name = '$table'; SET ann.point = '$name'; SET ann.point_passes = $passes));
 		$session->query_until(qr/begun/, "\\echo begun\n$deed;\n");
-		$node->poll_query_until('postgres', qq(
-			SELECT state = 'idle' OR wait_event = 'advisory' FROM pg_stat_activity
-			WHERE application_name = '$table')) or die "$point: timeout";
 		push @runs, { point => $point, passes => $passes, kind => $kind, table => $table, session => $session,
 			when => "at point $point" . ($passes > 0 ? ", passed $passes times" : '') };
-		is($node->safe_psql('postgres', "SELECT wait_event FROM pg_stat_activity WHERE application_name = '$table'"),
-			'advisory', "stopped $runs[-1]{when}");
+
+		# It is active while it is stopped, and idle when it has not come by.  It is
+		# idle, too, before it has begun, and then the settings were its last query.
+		my $activity = "FROM pg_stat_activity WHERE application_name = '$table'";
+		$node->poll_query_until('postgres', qq(
+			SELECT wait_event = 'advisory' OR state = 'idle' AND query !~ 'SET ann.point' $activity))
+			or die "$point: timeout";
+		is($node->safe_psql('postgres', "SELECT state $activity"), 'active', "stopped $runs[-1]{when}");
 	}
 	return @runs;
 }
