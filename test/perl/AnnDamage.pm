@@ -212,9 +212,7 @@ sub run
 	# All damage is done at once; table t0 stays sound.
 	$self->_create($_) foreach (0 .. @$damages);
 	@files = map { $self->_file($_) } (0 .. @$damages);
-	$node->stop;
-	# what they would find is not to be found by us
-	run_log([ 'pg_checksums', '--disable', '-D', $node->data_dir ]);
+	AnnTest->stop_for_damage($node);
 	my $sound = slurp_file($files[0]);
 	foreach my $i (1 .. @$damages)
 	{

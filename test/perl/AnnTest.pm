@@ -23,6 +23,9 @@ package AnnTest;
   # a crash, and recovery
   AnnTest->crash($primary);
 
+  # stopped, so that its files can be damaged without checksums to tell
+  AnnTest->stop_for_damage($primary);
+
   # one passing test if ann_check finds nothing wrong
   AnnTest->index_ok($primary, 'items_v_idx', 'after the crash');
 
@@ -41,6 +44,7 @@ use strict;
 use warnings;
 
 use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
@@ -97,6 +101,14 @@ sub crash
 	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
 	usleep(10_000) while (kill 0, @doomed) && time < $deadline;
 	$node->start;
+}
+
+sub stop_for_damage
+{
+	my ($class, $node) = @_;
+
+	$node->stop;
+	run_log([ 'pg_checksums', '--disable', '-D', $node->data_dir ]);
 }
 
 sub data

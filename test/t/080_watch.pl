@@ -130,7 +130,7 @@ like($err, qr/during recovery|read-only transaction/, 'no estimate on a standby'
 # An index of a later version says which
 #
 my $path = $node->safe_psql('postgres', q(SELECT pg_relation_filepath('large_idx')));
-$node->stop;
+AnnTest->stop_for_damage($node);
 open my $file, '+<', $node->data_dir . "/$path" or die "$path: $!";
 binmode $file;
 # behind the page header and the magic number

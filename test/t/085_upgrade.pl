@@ -50,8 +50,7 @@ foreach my $method (@methods)
 # The version is the second word of the metapage.
 my %files = map { $_ => $node->data_dir . '/' .
 	  $node->safe_psql('postgres', "SELECT pg_relation_filepath('${_}_idx')") } @methods;
-$node->stop;
-run_log([ 'pg_checksums', '--disable', '-D', $node->data_dir ]);
+AnnTest->stop_for_damage($node);
 foreach my $method (@methods)
 {
 	open my $file, '+<', $files{$method} or die "$files{$method}: $!";
