@@ -2,8 +2,9 @@
 # Recall@10 of the index, by operator class and by the way the index came to be.
 #
 # Data and levels are deterministic, so serial phases measure the same value each
-# time; the threshold of a row is a little below the lowest of them.  Rows at the
-# same distance as the tenth are as good as it.
+# time; the threshold of a row is a little below the lowest of them, and that of a
+# build by workers, which is never the same, some more.  Rows at the same distance
+# as the tenth are as good as it.
 #
 use strict;
 use warnings;
@@ -138,6 +139,7 @@ foreach my $row (@classes)
 	foreach my $phase (@phases)
 	{
 		my ($name, $sql, $message, $which) = @$phase;
+		my $slack = $name =~ /by workers/ ? 0.03 : 0;
 		my $stderr;
 
 		next if defined $which && "$method $class" !~ $which;
@@ -183,12 +185,12 @@ foreach my $row (@classes)
 					FROM (SELECT t.v $operator q.v AS d FROM t WHERE $where ORDER BY (t.v $operator q.v) + 0 LIMIT 10) s) a, LATERAL (
 					SELECT count(*) FILTER (WHERE d <= worst) AS good
 					FROM (SELECT t.v $operator q.v AS d FROM t WHERE $where ORDER BY t.v $operator q.v LIMIT 10) s) b));
-			cmp_ok($r, '>=', 0.95, "$what, $name: recall $r with a filter");
+			cmp_ok($r, '>=', 0.95 - $slack, "$what, $name: recall $r with a filter");
 		}
 
 		is($short, 0, "$what, $name: the limit is filled");
-		cmp_ok($recall[0], '>=', $least[0], "$what, $name: recall $recall[0] at $setting $measures[0]");
-		cmp_ok($recall[1], '>=', $least[1], "$what, $name: recall $recall[1] at $setting $measures[1]");
+		cmp_ok($recall[0], '>=', $least[0] - $slack, "$what, $name: recall $recall[0] at $setting $measures[0]");
+		cmp_ok($recall[1], '>=', $least[1] - $slack, "$what, $name: recall $recall[1] at $setting $measures[1]");
 		AnnTest->index_ok($node, 'idx', "$what, $name");
 	}
 
