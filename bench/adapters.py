@@ -97,13 +97,17 @@ class MemoryWatch(threading.Thread):
         self.pid, self.peak, self.done = pid, None, threading.Event()
 
     def run(self):
+        pause = 0.05
         with connect('postgres') as cursor:
-            while not self.done.wait(0.05):
+            while not self.done.wait(pause):
                 cursor.execute('SELECT pid FROM pg_stat_activity WHERE %s IN (pid, leader_pid)', (self.pid,))
+                start = time.perf_counter()
                 try:
                     now = sum(map(self.memory_of, [pid for pid, in cursor.fetchall()]))
                 except OSError:
                     continue
+                # who is looked at is stopped meanwhile, and shared buffers take long
+                pause = max(0.05, 50 * (time.perf_counter() - start))
                 self.peak = max(self.peak or 0, now)
 
     @staticmethod
