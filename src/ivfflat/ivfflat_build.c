@@ -213,6 +213,8 @@ link_lists(IvfIndex *index, IvfMemory *memory)
 
 			centre->first = list->first;
 			centre->rows = list->rows - list->last;
+			/* What k-means over all rows has left together is not to be split at once. */
+			centre->limit = list->rows / 2 * 3;
 			rows += list->rows;
 		}
 		AnnEditCommit(&edit);

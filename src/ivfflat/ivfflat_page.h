@@ -42,7 +42,7 @@ typedef struct IvfCentreData
 	ItemPointerData first;		/* of a group: its page */
 	uint16		unused;
 	uint32		rows;			/* beyond the first segment's, before any VACUUM */
-	uint32		limit;			/* rows that justify another attempt to split */
+	uint32		limit;			/* no split before it has so many rows */
 	float		norm2;			/* of the centre */
 	float		scale;
 	uint8		levels[FLEXIBLE_ARRAY_MEMBER];
