@@ -165,6 +165,8 @@ reset(AnnScan *scan)
 	scan->next_more = 1;
 	scan->last = -INFINITY;
 	scan->horizon = INFINITY;
+	scan->due = PG_INT64_MAX;
+	scan->handed = 0;
 	scan->late = false;
 }
 
@@ -530,7 +532,7 @@ next_of_stream(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 		if (nearest > scan->limit)
 			return false;
 
-		if (scan->hits.count == 0 || nearest > scan->horizon)
+		if (scan->hits.count == 0 || nearest > scan->horizon || scan->handed >= scan->due)
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (!next_batch(scan))
@@ -539,7 +541,10 @@ next_of_stream(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 		else if (take_hit(scan, desc, hit))
 		{
 			if (!scan->strict || hit->distance >= scan->last)
+			{
+				scan->handed++;
 				return true;
+			}
 
 			/* Found too late to be returned in order: it is among the rest. */
 			free_more(scan, hit);

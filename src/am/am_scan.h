@@ -63,10 +63,12 @@ typedef struct AnnScan
 	MemoryContext context;
 
 	/*
-	 * For the method to set: rows farther than this are handed out only after
-	 * another batch was asked for, since it might find others that are nearer.
+	 * For the method to set: rows farther than this, and more hits than so many,
+	 * are handed out only after another batch was asked for, since it might find
+	 * others that are nearer.
 	 */
 	double		horizon;
+	int64		due;
 
 	/*
 	 * Since the scan was opened, restarts included.  The method adds to scored;
@@ -81,6 +83,7 @@ typedef struct AnnScan
 	bool		strict;
 	/* No distance can be had from the query: all rows are equally far. */
 	bool		unordered;
+	int64		handed;			/* hits handed out */
 	double		last;			/* distance of the last row handed out */
 	BlockNumber heap_blocks;	/* of the table when last looked */
 	ann_hit_heap hits;			/* found, not handed out yet */

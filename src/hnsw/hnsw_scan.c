@@ -19,7 +19,7 @@ typedef struct HnswScanState
 	HnswPageGraph graph;
 	HnswSearch	search;
 	int			ef;				/* of the next batch; 0: there will be none */
-	bool		first;			/* the next batch is the first */
+	int64		found;			/* in all batches so far */
 } HnswScanState;
 
 /* The distance of an element on a locked page. */
@@ -62,7 +62,7 @@ hnsw_scan_begin(AnnScan *scan)
 	HnswSearchInit(&state->search, &state->graph.base, &scan->query);
 	state->search.resumable = hnsw_iterative_scan != HNSW_ITERATIVE_SCAN_OFF;
 	state->ef = 0;
-	state->first = true;
+	state->found = 0;
 
 	if (!HnswReadEntry(&state->index, &entry, &level) ||
 		HnswEvaluate(&state->graph.base, &scan->query, &entry, 1, &top) == 0)
@@ -152,17 +152,18 @@ hnsw_scan_next_batch(AnnScan *scan)
 	 * cannot; nothing has been returned yet, so reading everything is both
 	 * complete and in order.
 	 */
-	if (HnswSearchExhausted(&state->search) && state->first)
+	if (HnswSearchExhausted(&state->search) && state->found == 0)
 		n = 0;
 
 	for (int i = 0; i < n; i++)
 		add_candidate(scan, &state->index, &found[i]);
 
 	/*
-	 * The next batch is likely to find some that are nearer than the last of
-	 * this one, but few nearer than half of it.
+	 * What is found last is found in part, and of what is nearer something is
+	 * still missing: half of all may be handed out.
 	 */
-	scan->horizon = state->search.resumable && n > 0 ? found[n / 2].distance : INFINITY;
+	state->found += n;
+	scan->due = state->search.resumable ? state->found / 2 : PG_INT64_MAX;
 	pfree(found);
 
 	if (HnswSearchExhausted(&state->search) || !state->search.resumable ||
@@ -170,8 +171,7 @@ hnsw_scan_next_batch(AnnScan *scan)
 		HnswSearchMemory(&state->search) > work_mem * 1024.0 * hnsw_scan_mem_multiplier)
 		state->ef = 0;
 	else
-		state->ef = Min(state->ef, PG_INT32_MAX / 2) * 2;
-	state->first = false;
+		state->ef = (int) Min(state->found, PG_INT32_MAX);
 	return true;
 }
 

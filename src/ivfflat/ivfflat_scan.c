@@ -13,6 +13,9 @@
 
 #include "ivfflat/ivfflat.h"
 
+/* Of the rows of the lists read, the nearest, this share of them, are handed out. */
+#define HANDED_SHARE 32
+
 /* Half the width of the interval a true distance is in, in standard deviations. */
 #define DEVIATIONS 2.6
 
@@ -22,6 +25,7 @@ typedef struct IvfScanState
 	IvfPoint	point;
 	IvfQueue	queue;
 	int			probes;			/* lists that may still be looked into */
+	int64		found;			/* rows of lists read */
 } IvfScanState;
 
 /* How estimates for the rows of one list are made. */
@@ -53,6 +57,7 @@ ivf_scan_begin(AnnScan *scan)
 	IvfQueueInit(&state->queue, &state->index, &state->point, IVF_SEARCH, ivfflat_probes);
 	state->probes = ivfflat_iterative_scan == IVF_ITERATIVE_SCAN_OFF ?
 		ivfflat_probes : Max(ivfflat_probes, ivfflat_max_probes);
+	state->found = 0;
 }
 
 /*
@@ -182,6 +187,7 @@ static bool
 ivf_scan_next_batch(AnnScan *scan)
 {
 	IvfScanState *state = scan->state;
+	int64		before = scan->counters.scored;
 	int			wanted = Min(ivfflat_probes, state->probes);
 	IvfList    *lists;
 
@@ -206,6 +212,10 @@ ivf_scan_next_batch(AnnScan *scan)
 			IvfQueueRefresh(&state->queue);
 	}
 	pfree(lists);
+
+	/* Of the rows that are nearest, the more are elsewhere the more there are. */
+	state->found += scan->counters.scored - before;
+	scan->due = state->probes > 0 ? state->found / HANDED_SHARE : PG_INT64_MAX;
 	return true;
 }
 
