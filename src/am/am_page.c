@@ -159,6 +159,16 @@ AnnRecordFreeSpace(Relation index, BlockNumber blkno, Size room)
 }
 
 /*
+ * Locks a page if nobody has it, we ourselves included.  The lock of a local buffer
+ * can be had always; but who works on it has it pinned.
+ */
+static bool
+try_lock(Buffer buf)
+{
+	return BufferIsLocal(buf) ? ConditionalLockBufferForCleanup(buf) : ConditionalLockBuffer(buf);
+}
+
+/*
  * Can this page take so much?  If so it is returned pinned and locked;
  * InvalidBuffer if not.  Sets *room to what the page has, or to the size asked
  * for if somebody holds the lock.
@@ -170,7 +180,7 @@ try_page(Relation index, BlockNumber blkno, uint16 kind, Size size, Size *room)
 	Page		page = BufferGetPage(buf);
 
 	*room = size;
-	if (!ConditionalLockBuffer(buf))
+	if (!try_lock(buf))
 	{
 		ReleaseBuffer(buf);
 		return InvalidBuffer;
