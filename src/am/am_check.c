@@ -145,6 +145,7 @@ ANN_FUNCTION(ann_check)
 	AnnCheck	check;
 
 	AnnOpen(&opened, PG_GETARG_OID(0));
+	AnnBecomeOwner(&opened);
 	InitMaterializedSRF(fcinfo, 0);
 	check.store = rsinfo->setResult;
 	check.desc = rsinfo->setDesc;
