@@ -208,11 +208,17 @@ AnnEndScan(IndexScanDesc desc)
 	desc->opaque = NULL;
 }
 
-/* Adds rows to the sort of the rest. */
+/*
+ * Adds rows to the sort of the rest, given the least distance they may have and,
+ * unless it is known, by how much that errs.  Those whose greatest is less than the
+ * last one returned are late.
+ */
 static void
-add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *tids, uint32 n,
+add_to_rest(AnnScan *scan, double least, double error, const ItemPointerData *tids, uint32 n,
 			const ItemPointerData *stored)
 {
+	bool		late = scan->strict && !scan->late && least + 2 * error < scan->last;
+
 	for (uint32 i = 0; i < n; i++)
 	{
 		uint64		number = tid_to_number(&tids[i]);
@@ -222,10 +228,10 @@ add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *t
 
 		ExecClearTuple(scan->rest_in);
 		memset(scan->rest_in->tts_isnull, 0, 5 * sizeof(bool));
-		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && !scan->late && distance < scan->last ? 1 : 0);
-		scan->rest_in->tts_values[1] = Float8GetDatum(distance);
+		scan->rest_in->tts_values[0] = Int32GetDatum(late);
+		scan->rest_in->tts_values[1] = Float8GetDatum(least);
 		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
-		scan->rest_in->tts_values[3] = BoolGetDatum(exact);
+		scan->rest_in->tts_values[3] = BoolGetDatum(error == 0);
 		scan->rest_in->tts_values[4] = Int64GetDatum(i == 0 ? (int64) tid_to_number(stored) : 0);
 		ExecStoreVirtualTuple(scan->rest_in);
 		tuplesort_puttupleslot(scan->rest, scan->rest_in);
@@ -294,7 +300,7 @@ AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *
 
 	if (scan->phase == PHASE_COLLECT)
 	{
-		add_to_rest(scan, least, error == 0, tids, n, &hit.stored);
+		add_to_rest(scan, least, error, tids, n, &hit.stored);
 		return;
 	}
 
@@ -567,7 +573,10 @@ get_rest(Tuplesortstate *rest, TupleTableSlot *slot, AnnHit *hit, bool *late)
 	return true;
 }
 
-/* Moves the next of the rest to the hits, unless something there comes before it. */
+/*
+ * Moves the next of the rest to the hits, unless something there need not wait for
+ * it: of rows equally far, however many, one is there at a time.
+ */
 static bool
 read_rest(AnnScan *scan)
 {
@@ -577,7 +586,7 @@ read_rest(AnnScan *scan)
 	/* Late rows come when all others are gone. */
 	if (!get_rest(scan->rest, scan->rest_out, &hit, &late) || (late && !scan->late))
 		return false;
-	if (scan->hits.count > 0 && ann_hit_heap_top(&scan->hits)->distance < hit.distance)
+	if (scan->hits.count > 0 && ann_hit_heap_top(&scan->hits)->distance <= hit.distance)
 		return false;
 
 	ann_hit_heap_push(&scan->hits, &hit);
@@ -590,7 +599,7 @@ settle_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
 	CHECK_FOR_INTERRUPTS();
 	if (make_exact(scan, desc, hit))
-		add_to_rest(scan, hit->distance, true, &hit->tid, 1, &hit->stored);
+		add_to_rest(scan, hit->distance, 0, &hit->tid, 1, &hit->stored);
 }
 
 /*
