@@ -58,7 +58,7 @@ typedef struct IvfVerifier
 	IvfIndex	index;
 	AnnCheck   *check;
 	IvfMetaPageData meta;
-	BlockNumber nblocks;
+	BlockNumber nblocks;		/* at the beginning */
 	lists_hash *lists;
 	seen_hash  *segments;		/* places of those in chains */
 	AnnVisited	centre_pages;	/* and those of groups */
@@ -79,7 +79,9 @@ copy_page(IvfVerifier *verifier, BlockNumber blkno, uint16 kind)
 	Buffer		buf;
 
 	CHECK_FOR_INTERRUPTS();
-	if (blkno == ANN_METAPAGE_BLKNO || blkno >= verifier->nblocks)
+	/* Lists that we walk may have come to pages that inserts have added since. */
+	if (blkno == ANN_METAPAGE_BLKNO ||
+		(blkno >= verifier->nblocks && blkno >= RelationGetNumberOfBlocks(verifier->index.rel)))
 		return false;
 
 	buf = ReadBuffer(verifier->index.rel, blkno);
