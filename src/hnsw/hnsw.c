@@ -269,6 +269,7 @@ ANN_FUNCTION(ann_hnsw_handler)
 	routine->amcostestimate = hnswcostestimate;
 	routine->amoptions = hnswoptions;
 	routine->ambuildphasename = hnswbuildphasename;
+	routine->amusemaintenanceworkmem = true;
 
 	PG_RETURN_POINTER(routine);
 }

@@ -119,7 +119,7 @@ static void
 read_centres(IvfIndex *index, const IvfMetaPageData *meta)
 {
 	Relation	rel = index->rel;
-	IvfCache   *cache = MemoryContextAlloc(rel->rd_indexcxt, cache_size(index, meta->lists));
+	IvfCache   *cache = MemoryContextAllocHuge(rel->rd_indexcxt, cache_size(index, meta->lists));
 	ivf_list_heap groups;
 	IvfCentrePage page;
 
