@@ -360,9 +360,7 @@ check_page(HnswVerifier *verifier, PGAlignedBlock *copy, BufferAccessStrategy st
 
 	count = PageGetMaxOffsetNumber(page);
 	verifier->offset = InvalidOffsetNumber;
-	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnPageOpaqueData)) ||
-		AnnPageGetOpaque(page)->page_id != ANN_PAGE_ID ||
-		AnnPageGetOpaque(page)->kind != HNSW_PAGE_ITEMS || count > verifier->index.slots)
+	if (!AnnPageIs(page, HNSW_PAGE_ITEMS) || count > verifier->index.slots)
 	{
 		AnnCheckReport(verifier->check, "I2", verifier->blkno, InvalidOffsetNumber,
 					   "the page is not one of items");

@@ -89,10 +89,7 @@ look_at(LshVerifier *verifier, BlockNumber blkno, int level, int *count)
 	memcpy(page, BufferGetPage(buf), BLCKSZ);
 	UnlockReleaseBuffer(buf);
 
-	if (AnnPageIsUnused(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnPageOpaqueData)) ||
-		AnnPageGetOpaque(page)->page_id != ANN_PAGE_ID ||
-		AnnPageGetOpaque(page)->kind != LSH_PAGE_NODE ||
-		node->table != verifier->table ||
+	if (!AnnPageIs(page, LSH_PAGE_NODE) || node->table != verifier->table ||
 		(level < 0 ? node->level == 0 : node->level != level))
 	{
 		report(verifier, "I2", -1, "the page is not a node of its table and level");

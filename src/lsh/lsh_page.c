@@ -273,16 +273,8 @@ read_page(LshIndex *index, BlockNumber blkno, int level, int lockmode)
 static bool
 is_node(LshIndex *index, Buffer buf)
 {
-	Page		page = BufferGetPage(buf);
-
-	if (AnnPageIsUnused(page))
-		return false;
-	if (PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnPageOpaqueData)) &&
-		AnnPageGetOpaque(page)->page_id == ANN_PAGE_ID &&
-		AnnPageGetOpaque(page)->kind == LSH_PAGE_FREE)
-		return false;
 	AnnCheckPage(index->rel, buf, LSH_PAGE_NODE);
-	return true;
+	return !AnnPageIsUnused(BufferGetPage(buf));
 }
 
 Buffer
