@@ -23,7 +23,6 @@
 #include "access/genam.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
-#include "common/hashfn.h"
 #include "executor/instrument.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
@@ -35,6 +34,7 @@
 
 #include "am/am.h"
 #include "am/am_fetch.h"
+#include "am/am_tids.h"
 #include "compat.h"
 
 enum
@@ -44,23 +44,6 @@ enum
 	PHASE_COLLECT,
 	PHASE_REST
 };
-
-typedef struct AnnReturned
-{
-	uint64		tid;
-	char		status;
-} AnnReturned;
-
-#define SH_PREFIX AnnReturned
-#define SH_ELEMENT_TYPE AnnReturned
-#define SH_KEY_TYPE uint64
-#define SH_KEY tid
-#define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) &(key), sizeof(uint64))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 /* Bytes for what is remembered of rows, each of the heap and the set. */
 static inline Size
@@ -72,20 +55,7 @@ allowance(void)
 static inline bool
 returned_too_many(const AnnScan *scan)
 {
-	return scan->returned->size * sizeof(AnnReturned) > allowance();
-}
-
-static inline uint64
-tid_to_number(const ItemPointerData *tid)
-{
-	return ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) |
-		ItemPointerGetOffsetNumberNoCheck(tid);
-}
-
-static inline void
-number_to_tid(uint64 number, ItemPointerData *tid)
-{
-	ItemPointerSet(tid, (BlockNumber) (number >> 16), (OffsetNumber) (number & 0xFFFF));
+	return scan->returned->size * sizeof(AnnTidEntry) > allowance();
 }
 
 static void
@@ -221,18 +191,16 @@ add_to_rest(AnnScan *scan, double least, double error, const ItemPointerData *ti
 
 	for (uint32 i = 0; i < n; i++)
 	{
-		uint64		number = tid_to_number(&tids[i]);
-
-		if (AnnReturned_lookup(scan->returned, number) != NULL)
+		if (AnnTidsHave(scan->returned, &tids[i]))
 			continue;
 
 		ExecClearTuple(scan->rest_in);
 		memset(scan->rest_in->tts_isnull, 0, 5 * sizeof(bool));
 		scan->rest_in->tts_values[0] = Int32GetDatum(late);
 		scan->rest_in->tts_values[1] = Float8GetDatum(least);
-		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
+		scan->rest_in->tts_values[2] = Int64GetDatum((int64) AnnTidNumber(&tids[i]));
 		scan->rest_in->tts_values[3] = BoolGetDatum(error == 0);
-		scan->rest_in->tts_values[4] = Int64GetDatum(i == 0 ? (int64) tid_to_number(stored) : 0);
+		scan->rest_in->tts_values[4] = Int64GetDatum(i == 0 ? (int64) AnnTidNumber(stored) : 0);
 		ExecStoreVirtualTuple(scan->rest_in);
 		tuplesort_puttupleslot(scan->rest, scan->rest_in);
 	}
@@ -292,7 +260,7 @@ AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *
 	if (stored != NULL)
 		hit.stored = *stored;
 	else
-		number_to_tid(0, &hit.stored);
+		AnnTidOfNumber(0, &hit.stored);
 
 	/* Overflow can make it anything.  The true one sorts last. */
 	if (isnan(least))
@@ -343,7 +311,7 @@ start(AnnScan *scan, IndexScanDesc desc)
 	AnnCountSearch(desc);
 	scan->counters.scans++;
 
-	scan->returned = AnnReturned_create(scan->context, 256, NULL);
+	scan->returned = ann_tids_create(scan->context, 256, NULL);
 	ann_hit_heap_init(&scan->hits, 64);
 	ann_hit_heap_init(&scan->late_hits, 8);
 	AnnStoreInit(&scan->store, scan->index, &scan->space, false);
@@ -518,7 +486,7 @@ take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 	if (hit->exact)
 		return true;
 
-	if (hit->nmore == 0 && AnnReturned_lookup(scan->returned, tid_to_number(&hit->tid)) != NULL)
+	if (hit->nmore == 0 && AnnTidsHave(scan->returned, &hit->tid))
 		return false;
 	if (make_exact(scan, desc, hit))
 		ann_hit_heap_push(&scan->hits, hit);
@@ -565,9 +533,9 @@ get_rest(Tuplesortstate *rest, TupleTableSlot *slot, AnnHit *hit, bool *late)
 
 	*late = DatumGetInt32(slot_getattr(slot, 1, &isnull)) != 0;
 	hit->distance = DatumGetFloat8(slot_getattr(slot, 2, &isnull));
-	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 3, &isnull)), &hit->tid);
+	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 3, &isnull)), &hit->tid);
 	hit->exact = DatumGetBool(slot_getattr(slot, 4, &isnull));
-	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 5, &isnull)), &hit->stored);
+	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 5, &isnull)), &hit->stored);
 	hit->nmore = 0;
 	hit->more = NULL;
 	return true;
@@ -630,7 +598,7 @@ settle(AnnScan *scan, IndexScanDesc desc)
 
 	pfree(scan->hits.elements);
 	ann_hit_heap_init(&scan->hits, 8);
-	AnnReturned_reset(scan->returned);
+	ann_tids_reset(scan->returned);
 	scan->settled = true;
 }
 
@@ -680,10 +648,10 @@ next_of_hit(AnnScan *scan, ItemPointerData *tid)
 
 		/* Even the rest may have a row twice, if it was moved meanwhile. */
 		if (scan->settled)
-			found = tid_to_number(tid) == scan->previous;
+			found = AnnTidNumber(tid) == scan->previous;
 		else
-			AnnReturned_insert(scan->returned, tid_to_number(tid), &found);
-		scan->previous = tid_to_number(tid);
+			found = !AnnTidsAdd(scan->returned, tid);
+		scan->previous = AnnTidNumber(tid);
 		if (!found)
 			return true;
 	}

@@ -48,7 +48,7 @@ typedef struct AnnHit
 	 (!((a)->distance > (b)->distance) && (a)->exact > (b)->exact))
 #include "am/am_heap.h"
 
-struct AnnReturned_hash;
+struct ann_tids_hash;
 struct AnnFetch;
 
 typedef struct AnnScan
@@ -88,7 +88,7 @@ typedef struct AnnScan
 	double		limit;			/* beyond it hits were forgotten, to save memory */
 	AnnHit		current;		/* being handed out */
 	uint32		next_more;		/* of current */
-	struct AnnReturned_hash *returned;	/* rows handed out */
+	struct ann_tids_hash *returned; /* rows handed out */
 	AnnStore	store;			/* of values, if the method has any */
 	struct AnnFetch *fetch;		/* reads rows of the table; NULL until needed */
 	MemoryContext value_context;	/* a value that was read */
