@@ -23,7 +23,6 @@
 #include "access/genam.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
-#include "executor/instrument.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -66,14 +65,6 @@ end_rest(Tuplesortstate *rest, TupleTableSlot *in, TupleTableSlot *out)
 	tuplesort_end(rest);
 }
 
-/* Pages this backend has read, from wherever. */
-static int64
-pages_read(void)
-{
-	return pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read +
-		pgBufferUsage.local_blks_hit + pgBufferUsage.local_blks_read;
-}
-
 /*
  * The method's callbacks, which read pages of the index and no others.
  */
@@ -81,19 +72,19 @@ pages_read(void)
 static void
 begin(AnnScan *scan)
 {
-	int64		before = pages_read();
+	int64		before = AnnPagesRead();
 
 	scan->methods->begin(scan);
-	scan->counters.pages += pages_read() - before;
+	scan->counters.pages += AnnPagesRead() - before;
 }
 
 static bool
 next_batch(AnnScan *scan)
 {
-	int64		before = pages_read();
+	int64		before = AnnPagesRead();
 	bool		more = scan->methods->next_batch(scan);
 
-	scan->counters.pages += pages_read() - before;
+	scan->counters.pages += AnnPagesRead() - before;
 	if (more && scan->begun)
 		scan->counters.rounds++;
 	scan->begun = true;
@@ -103,10 +94,10 @@ next_batch(AnnScan *scan)
 static void
 all(AnnScan *scan)
 {
-	int64		before = pages_read();
+	int64		before = AnnPagesRead();
 
 	scan->methods->all(scan);
-	scan->counters.pages += pages_read() - before;
+	scan->counters.pages += AnnPagesRead() - before;
 	scan->counters.full_reads++;
 }
 
@@ -457,14 +448,14 @@ make_exact(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 		return true;
 
 	scan->counters.reranked++;
-	before = pages_read();
+	before = AnnPagesRead();
 	found = read_distance(scan, hit);
-	scan->counters.pages += pages_read() - before;
+	scan->counters.pages += AnnPagesRead() - before;
 	if (!found)
 	{
-		before = pages_read();
+		before = AnnPagesRead();
 		found = fetch_distance(scan, desc, hit);
-		scan->counters.table_pages += pages_read() - before;
+		scan->counters.table_pages += AnnPagesRead() - before;
 	}
 	if (!found)
 		return false;
