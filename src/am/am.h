@@ -121,15 +121,13 @@ typedef struct AnnCost
 	double		further;
 } AnnCost;
 
-struct PlannerInfo;
 struct IndexPath;
 
 /*
  * Body of every amcostestimate: costs a scan that visits tuples as said.
  * Makes a path without ORDER BY as good as impossible.
  */
-extern void AnnCostEstimate(struct PlannerInfo *root, struct IndexPath *path, double loop_count,
-							const AnnCost *cost, Cost *startup, Cost *total,
+extern void AnnCostEstimate(struct IndexPath *path, const AnnCost *cost, Cost *startup, Cost *total,
 							Selectivity *selectivity, double *correlation, double *pages);
 
 #endif							/* ANN_AM_H */
