@@ -73,6 +73,14 @@ AnnInitMetaPage(Page page, const void *contents, Size size)
 	((PageHeader) page)->pd_lower = (char *) AnnMetaContents(page) + size - (char *) page;
 }
 
+void
+AnnForgetCache(Relation index)
+{
+	if (index->rd_amcache != NULL)
+		pfree(index->rd_amcache);
+	index->rd_amcache = NULL;
+}
+
 /*
  * Is it a page of ours at all?  Where pgvector was migrated, its indexes stay
  * behind; the special space of their pages has the size of ours.

@@ -402,9 +402,7 @@ HnswCheckIndex(Relation rel, AnnCheck *check)
 	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
 
 	/* It is the metapage as it is that counts, not what is remembered of it. */
-	if (rel->rd_amcache != NULL)
-		pfree(rel->rd_amcache);
-	rel->rd_amcache = NULL;
+	AnnForgetCache(rel);
 	HnswOpen(&verifier.index, rel);
 
 	if (verifier.index.shape.near_size > 0)

@@ -125,9 +125,7 @@ LshCreate(Relation rel, ForkNumber fork, const LshMetaPageData *meta)
 		write_tree(rel, fork, table);
 
 	/* What was cached is that of the index before a TRUNCATE. */
-	if (rel->rd_amcache != NULL)
-		pfree(rel->rd_amcache);
-	rel->rd_amcache = NULL;
+	AnnForgetCache(rel);
 }
 
 void
