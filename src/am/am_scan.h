@@ -59,7 +59,7 @@ typedef struct AnnScan
 	AnnQuery	query;
 	/* The method's own, made by its begin; gone when the scan is restarted. */
 	void	   *state;
-	/* Current whenever a method's callback is called; reset by a restart. */
+	/* Current whenever a callback but open is called; reset by a restart. */
 	MemoryContext context;
 
 	/*
