@@ -81,7 +81,7 @@ check_table(AnnCheck *check, const AnnMethod *method, Relation heap, Relation in
 {
 	Snapshot	snapshot = GetActiveSnapshot();
 	IndexInfo  *info = BuildIndexInfo(index);
-	AnnScan		opened = {.index = index};
+	AnnSpace	space;
 	TableCheck	table = {.check = check};
 
 	/* As for a query: the index may lack what only older snapshots see. */
@@ -97,9 +97,9 @@ check_table(AnnCheck *check, const AnnMethod *method, Relation heap, Relation in
 	info->ii_Unique = false;
 	info->ii_ExclusionOps = NULL;
 
-	method->scan->open(&opened);
+	method->scan->open(index, &space);
 	table.context = AllocSetContextCreate(CurrentMemoryContext, "ann check", ALLOCSET_DEFAULT_SIZES);
-	AnnQueryInit(&table.query, &opened.space);
+	AnnQueryInit(&table.query, &space);
 	table_index_build_scan(heap, index, info, true, false, check_row, &table,
 						   table_beginscan_strat(heap, snapshot, 0, NULL, true, true));
 	MemoryContextDelete(table.context);

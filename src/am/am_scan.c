@@ -138,7 +138,7 @@ AnnBeginScan(Relation index, int nkeys, int norderbys)
 	scan->index = index;
 	scan->methods = AnnFindMethod(index)->scan;
 	scan->context = AllocSetContextCreate(CurrentMemoryContext, "ann scan", ALLOCSET_DEFAULT_SIZES);
-	scan->methods->open(scan);
+	scan->methods->open(index, &scan->space);
 	reset(scan);
 
 	desc->opaque = scan;
@@ -476,6 +476,8 @@ take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 	*hit = ann_hit_heap_pop(&scan->hits);
 	if (hit->exact)
 		return true;
+
+	CHECK_FOR_INTERRUPTS();
 
 	if (hit->nmore == 0 && AnnTidsHave(scan->returned, &hit->tid))
 		return false;

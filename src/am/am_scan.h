@@ -59,7 +59,7 @@ typedef struct AnnScan
 	AnnQuery	query;
 	/* The method's own, made by its begin; gone when the scan is restarted. */
 	void	   *state;
-	/* Current whenever a callback but open is called; reset by a restart. */
+	/* Current whenever a callback of a scan is called; reset by a restart. */
 	MemoryContext context;
 
 	/*
@@ -109,9 +109,9 @@ typedef struct AnnScan
 typedef struct AnnScanMethods
 {
 	/*
-	 * Opens the scan's space, once per scan.
+	 * Opens the space of an index, in the current memory context.
 	 */
-	void		(*open) (AnnScan *scan);
+	void		(*open) (Relation index, AnnSpace *space);
 
 	/*
 	 * Starts the search for scan->query: makes scan->state.

@@ -40,12 +40,12 @@ evaluate(AnnScan *scan, const HnswIndex *index, Page page, HnswElement element,
 }
 
 static void
-hnsw_scan_open(AnnScan *scan)
+hnsw_scan_open(Relation rel, AnnSpace *space)
 {
 	HnswIndex	index;
 
-	HnswOpen(&index, scan->index);
-	scan->space = index.space;
+	HnswOpen(&index, rel);
+	*space = index.space;
 }
 
 static void

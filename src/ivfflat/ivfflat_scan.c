@@ -34,12 +34,12 @@ typedef struct Estimator
 } Estimator;
 
 static void
-ivf_scan_open(AnnScan *scan)
+ivf_scan_open(Relation rel, AnnSpace *space)
 {
 	IvfIndex	index;
 
-	IvfOpen(&index, scan->index);
-	scan->space = index.space;
+	IvfOpen(&index, rel);
+	*space = index.space;
 }
 
 static void

@@ -24,12 +24,12 @@ typedef struct LshScanState
 } LshScanState;
 
 static void
-lsh_scan_open(AnnScan *scan)
+lsh_scan_open(Relation rel, AnnSpace *space)
 {
 	LshIndex	index;
 
-	LshOpen(&index, scan->index);
-	scan->space = index.space;
+	LshOpen(&index, rel);
+	*space = index.space;
 }
 
 static void
