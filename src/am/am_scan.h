@@ -61,6 +61,8 @@ typedef struct AnnScan
 	void	   *state;
 	/* Current whenever a callback of a scan is called; reset by a restart. */
 	MemoryContext context;
+	/* A batch has been asked for. */
+	bool		begun;
 
 	/*
 	 * For the method to set: rows farther than this are handed out only after
@@ -77,7 +79,6 @@ typedef struct AnnScan
 	/* The shell's own. */
 	const struct AnnScanMethods *methods;
 	int			phase;
-	bool		begun;			/* a batch was asked for */
 	bool		strict;
 	/* No distance can be had from the query: all rows are equally far. */
 	bool		unordered;

@@ -19,7 +19,6 @@ typedef struct HnswScanState
 	HnswPageGraph graph;
 	HnswSearch	search;
 	int			ef;				/* of the next batch; 0: there will be none */
-	bool		first;			/* the next batch is the first */
 } HnswScanState;
 
 /* The distance of an element on a locked page. */
@@ -62,7 +61,6 @@ hnsw_scan_begin(AnnScan *scan)
 	HnswSearchInit(&state->search, &state->graph.base, &scan->query);
 	state->search.resumable = hnsw_iterative_scan != HNSW_ITERATIVE_SCAN_OFF;
 	state->ef = 0;
-	state->first = true;
 
 	if (!HnswReadEntry(&state->index, &entry, &level) ||
 		HnswEvaluate(&state->graph.base, &scan->query, &entry, 1, &top) == 0)
@@ -152,7 +150,7 @@ hnsw_scan_next_batch(AnnScan *scan)
 	 * cannot; nothing has been returned yet, so reading everything is both
 	 * complete and in order.
 	 */
-	if (HnswSearchExhausted(&state->search) && state->first)
+	if (HnswSearchExhausted(&state->search) && !scan->begun)
 		n = 0;
 
 	for (int i = 0; i < n; i++)
@@ -171,7 +169,6 @@ hnsw_scan_next_batch(AnnScan *scan)
 		state->ef = 0;
 	else
 		state->ef = Min(state->ef, PG_INT32_MAX / 2) * 2;
-	state->first = false;
 	return true;
 }
 

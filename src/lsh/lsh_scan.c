@@ -18,7 +18,6 @@ typedef struct LshScanState
 	LshIndex	index;
 	LshValue	value;
 	LshSearch  *search;
-	bool		begun;
 	bool		complete;		/* all rows were looked at */
 	bool		capped;			/* by lsh.max_probes */
 } LshScanState;
@@ -83,11 +82,10 @@ lsh_scan_next_batch(AnnScan *scan)
 	int64		before = LshSearchScored(state->search);
 	const LshFound *row;
 
-	if (state->begun &&
+	if (scan->begun &&
 		(state->capped || isinf(scan->horizon) || !LshSearchMore(state->search)))
 		return false;
 
-	state->begun = true;
 	search_on(state);
 	scan->counters.scored += LshSearchScored(state->search) - before;
 	scan->horizon = LshSearchBound(state->search);
