@@ -11,10 +11,13 @@
  * and it is put back under its true distance.  So a row comes out as known only
  * when no other can be nearer, and no more values are read than that takes.
  *
- * Two things grow with the scan: the heap, and the set of rows returned.  While
- * streaming, the farther half of a heap grown too large is forgotten: it will be
- * among the rest.  When there is too much to remember of the rest, all its true
- * distances are computed at once, and sorted.
+ * Where the order is kept, rows that are nearer than one returned come when all
+ * others are gone, in an order of their own.
+ *
+ * Two things grow with the scan: the heap, and the set of rows returned.  The
+ * farther half of a heap grown too large is forgotten: it will be among the rest,
+ * which is collected again if need be.  When too many rows were returned to be
+ * remembered, all true distances of the rest are computed at once, and sorted.
  */
 #include "postgres.h"
 
@@ -98,7 +101,6 @@ all(AnnScan *scan)
 
 	scan->methods->all(scan);
 	scan->counters.pages += AnnPagesRead() - before;
-	scan->counters.full_reads++;
 }
 
 /* Back to a scan that has not begun. */
@@ -126,7 +128,8 @@ reset(AnnScan *scan)
 	scan->next_more = 1;
 	scan->last = -INFINITY;
 	scan->horizon = INFINITY;
-	scan->late = false;
+	scan->missed = false;
+	scan->end = NAN;
 }
 
 IndexScanDesc
@@ -171,27 +174,31 @@ AnnEndScan(IndexScanDesc desc)
 
 /*
  * Adds rows to the sort of the rest, given the least distance they may have and,
- * unless it is known, by how much that errs.  Those whose greatest is less than the
- * last one returned are late.
+ * unless it is known, by how much that errs.  Those that must be nearer than the
+ * last one returned come too late to be in order.
  */
 static void
 add_to_rest(AnnScan *scan, double least, double error, const ItemPointerData *tids, uint32 n,
 			const ItemPointerData *stored)
 {
-	bool		late = scan->strict && !scan->late && least + 2 * error < scan->last;
+	bool		late = scan->strict && least + 2 * error < scan->last;
 
 	for (uint32 i = 0; i < n; i++)
 	{
 		if (AnnTidsHave(scan->returned, &tids[i]))
 			continue;
+		if (late)
+		{
+			scan->missed = true;
+			continue;
+		}
 
 		ExecClearTuple(scan->rest_in);
-		memset(scan->rest_in->tts_isnull, 0, 5 * sizeof(bool));
-		scan->rest_in->tts_values[0] = Int32GetDatum(late);
-		scan->rest_in->tts_values[1] = Float8GetDatum(least);
-		scan->rest_in->tts_values[2] = Int64GetDatum((int64) AnnTidNumber(&tids[i]));
-		scan->rest_in->tts_values[3] = BoolGetDatum(error == 0);
-		scan->rest_in->tts_values[4] = Int64GetDatum(i == 0 ? (int64) AnnTidNumber(stored) : 0);
+		memset(scan->rest_in->tts_isnull, 0, 4 * sizeof(bool));
+		scan->rest_in->tts_values[0] = Float8GetDatum(least);
+		scan->rest_in->tts_values[1] = Int64GetDatum((int64) AnnTidNumber(&tids[i]));
+		scan->rest_in->tts_values[2] = BoolGetDatum(error == 0);
+		scan->rest_in->tts_values[3] = Int64GetDatum(i == 0 ? (int64) AnnTidNumber(stored) : 0);
 		ExecStoreVirtualTuple(scan->rest_in);
 		tuplesort_puttupleslot(scan->rest, scan->rest_in);
 	}
@@ -304,7 +311,6 @@ start(AnnScan *scan, IndexScanDesc desc)
 
 	scan->returned = ann_tids_create(scan->context, 256, NULL);
 	ann_hit_heap_init(&scan->hits, 64);
-	ann_hit_heap_init(&scan->late_hits, 8);
 	AnnStoreInit(&scan->store, scan->index, &scan->space, false);
 	scan->value_context = AllocSetContextCreate(scan->context, "ann scan value", ALLOCSET_DEFAULT_SIZES);
 	scan->strict = scan->methods->strict();
@@ -322,43 +328,42 @@ start(AnnScan *scan, IndexScanDesc desc)
 	}
 }
 
-/*
- * Begins a sort of rows by their distances, equal ones together.  Where the order
- * is kept, rows nearer than one returned already come last of all: too late, but
- * better than never.
- */
+/* Begins a sort of rows by their distances, equal ones together. */
 static void
 begin_rest(AnnScan *scan)
 {
-	AttrNumber	attributes[] = {1, 2, 3};
-	Oid			operators[] = {Int4LessOperator, Float8LessOperator, Int8LessOperator};
-	Oid			collations[] = {InvalidOid, InvalidOid, InvalidOid};
-	bool		nulls_first[] = {false, false, false};
-	TupleDesc	desc = CreateTemplateTupleDesc(5);
+	AttrNumber	attributes[] = {1, 2};
+	Oid			operators[] = {Float8LessOperator, Int8LessOperator};
+	Oid			collations[] = {InvalidOid, InvalidOid};
+	bool		nulls_first[] = {false, false};
+	TupleDesc	desc = CreateTemplateTupleDesc(4);
 
-	TupleDescInitEntry(desc, 1, "late", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "distance", FLOAT8OID, -1, 0);
-	TupleDescInitEntry(desc, 3, "tid", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, 4, "exact", BOOLOID, -1, 0);
-	TupleDescInitEntry(desc, 5, "stored", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 1, "distance", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "tid", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 3, "exact", BOOLOID, -1, 0);
+	TupleDescInitEntry(desc, 4, "stored", INT8OID, -1, 0);
 	AnnTupleDescFinalize(desc);
 
-	scan->rest = tuplesort_begin_heap(desc, 3, attributes, operators, collations, nulls_first,
+	scan->rest = tuplesort_begin_heap(desc, 2, attributes, operators, collations, nulls_first,
 									  work_mem, NULL, TUPLESORT_NONE);
 	scan->rest_in = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	scan->rest_out = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 }
 
-/* Sorts all rows not returned so far. */
+/* Sorts all rows not returned so far, those among them that were forgotten. */
 static void
 collect(AnnScan *scan)
 {
-	/* What lies beyond the horizon is among the rest. */
 	while (scan->hits.count > 0)
 		free_more(scan, &scan->hits.elements[--scan->hits.count]);
+	if (scan->rest != NULL)
+		end_rest(scan->rest, scan->rest_in, scan->rest_out);
+	scan->limit = INFINITY;
 
 	begin_rest(scan);
+	scan->phase = PHASE_COLLECT;
 	all(scan);
+	scan->phase = PHASE_REST;
 	tuplesort_performsort(scan->rest);
 }
 
@@ -468,67 +473,73 @@ make_exact(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 
 /*
  * Takes the nearest hit, if its distance is known; if not, finds it out and puts
- * the hit back.
+ * the hit back.  One that is found too late to be returned in order is left out.
  */
 static bool
 take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
+	bool		known;
+
 	*hit = ann_hit_heap_pop(&scan->hits);
-	if (hit->exact)
-		return true;
+	known = hit->exact;
+	if (!known)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (hit->nmore == 0 && AnnTidsHave(scan->returned, &hit->tid))
+			return false;
+		if (!make_exact(scan, desc, hit))
+			return false;
+	}
 
-	CHECK_FOR_INTERRUPTS();
-
-	if (hit->nmore == 0 && AnnTidsHave(scan->returned, &hit->tid))
+	if (scan->strict && hit->distance < scan->last)
+	{
+		free_more(scan, hit);
+		scan->missed = true;
 		return false;
-	if (make_exact(scan, desc, hit))
+	}
+	if (!known)
 		ann_hit_heap_push(&scan->hits, hit);
-	return false;
+	return known;
+}
+
+/* The distance of the nearest hit, or what is known of it. */
+static inline double
+nearest_distance(const AnnScan *scan)
+{
+	return scan->hits.count > 0 ? scan->hits.elements[0].distance : INFINITY;
 }
 
 /* The next hit of the stream; false at its end. */
 static bool
 next_of_stream(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
-	while (!returned_too_many(scan))
+	while (!returned_too_many(scan) && nearest_distance(scan) <= scan->limit)
 	{
-		double		nearest = scan->hits.count > 0 ? ann_hit_heap_top(&scan->hits)->distance : INFINITY;
-
-		if (nearest > scan->limit)
-			return false;
-
-		if (scan->hits.count == 0 || nearest > scan->horizon)
+		if (scan->hits.count == 0 || nearest_distance(scan) > scan->horizon)
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (!next_batch(scan))
 				return false;
 		}
 		else if (take_hit(scan, desc, hit))
-		{
-			if (!scan->strict || hit->distance >= scan->last)
-				return true;
-
-			/* Found too late to be returned in order: it is among the rest. */
-			free_more(scan, hit);
-		}
+			return true;
 	}
 	return false;
 }
 
 /* Fetches a row of the rest, which is a hit of its own. */
 static bool
-get_rest(Tuplesortstate *rest, TupleTableSlot *slot, AnnHit *hit, bool *late)
+get_rest(Tuplesortstate *rest, TupleTableSlot *slot, AnnHit *hit)
 {
 	bool		isnull;
 
 	if (TTS_EMPTY(slot) && !tuplesort_gettupleslot(rest, true, false, slot, NULL))
 		return false;
 
-	*late = DatumGetInt32(slot_getattr(slot, 1, &isnull)) != 0;
-	hit->distance = DatumGetFloat8(slot_getattr(slot, 2, &isnull));
-	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 3, &isnull)), &hit->tid);
-	hit->exact = DatumGetBool(slot_getattr(slot, 4, &isnull));
-	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 5, &isnull)), &hit->stored);
+	hit->distance = DatumGetFloat8(slot_getattr(slot, 1, &isnull));
+	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 2, &isnull)), &hit->tid);
+	hit->exact = DatumGetBool(slot_getattr(slot, 3, &isnull));
+	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 4, &isnull)), &hit->stored);
 	hit->nmore = 0;
 	hit->more = NULL;
 	return true;
@@ -542,12 +553,10 @@ static bool
 read_rest(AnnScan *scan)
 {
 	AnnHit		hit;
-	bool		late;
 
-	/* Late rows come when all others are gone. */
-	if (!get_rest(scan->rest, scan->rest_out, &hit, &late) || (late && !scan->late))
+	if (!get_rest(scan->rest, scan->rest_out, &hit))
 		return false;
-	if (scan->hits.count > 0 && ann_hit_heap_top(&scan->hits)->distance <= hit.distance)
+	if (scan->hits.count > 0 && nearest_distance(scan) <= hit.distance)
 		return false;
 
 	ann_hit_heap_push(&scan->hits, &hit);
@@ -564,24 +573,33 @@ settle_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 }
 
 /*
- * Puts the rest into the order of its true distances, after which nothing has to
- * be remembered: what would be returned twice comes twice in a row.
+ * Puts the rest into the order of its true distances, after which nothing more has
+ * to be remembered: what would be returned twice comes twice in a row, and of late
+ * rows it is certain that they are.
  */
 static void
 settle(AnnScan *scan, IndexScanDesc desc)
 {
-	Tuplesortstate *rest = scan->rest;
-	TupleTableSlot *rest_in = scan->rest_in;
-	TupleTableSlot *rest_out = scan->rest_out;
+	bool		strict = scan->strict;
+	Tuplesortstate *rest;
+	TupleTableSlot *rest_in;
+	TupleTableSlot *rest_out;
 	AnnHit		hit;
-	bool		late;
 
+	if (scan->missed || scan->limit < INFINITY)
+	{
+		scan->strict = scan->missed = false;
+		collect(scan);
+		scan->strict = strict;
+	}
+
+	rest = scan->rest;
+	rest_in = scan->rest_in;
+	rest_out = scan->rest_out;
 	begin_rest(scan);
 	while (scan->hits.count > 0)
 		settle_hit(scan, desc, &scan->hits.elements[--scan->hits.count]);
-	while (scan->late_hits.count > 0)
-		settle_hit(scan, desc, &scan->late_hits.elements[--scan->late_hits.count]);
-	while (get_rest(rest, rest_out, &hit, &late))
+	while (get_rest(rest, rest_out, &hit))
 	{
 		ExecClearTuple(rest_out);
 		settle_hit(scan, desc, &hit);
@@ -591,40 +609,36 @@ settle(AnnScan *scan, IndexScanDesc desc)
 
 	pfree(scan->hits.elements);
 	ann_hit_heap_init(&scan->hits, 8);
-	ann_tids_reset(scan->returned);
 	scan->settled = true;
+	if (scan->strict)
+		scan->end = scan->last;
 }
 
+/* The next hit of the rest.  When all others are gone, it begins again with those that were too late. */
 static bool
 next_of_rest(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
 	for (;;)
 	{
-		if (!scan->settled &&
-			(returned_too_many(scan) ||
-			 (scan->hits.count + scan->late_hits.count) * sizeof(AnnHit) > allowance()))
+		if (!scan->settled && returned_too_many(scan))
 			settle(scan, desc);
+		else if (scan->hits.count * sizeof(AnnHit) > allowance())
+			forget_far_hits(scan);
 
 		if (read_rest(scan))
 			continue;
 
-		if (scan->hits.count == 0)
+		if (nearest_distance(scan) > scan->limit)
+			collect(scan);
+		else if (scan->hits.count == 0)
 		{
-			ann_hit_heap none = scan->hits;
-
-			if (scan->late)
+			if (!scan->missed)
 				return false;
-			scan->late = true;
-			scan->hits = scan->late_hits;
-			scan->late_hits = none;
-			continue;
+			scan->strict = scan->missed = scan->settled = false;
+			collect(scan);
 		}
-
-		if (!take_hit(scan, desc, hit))
-			continue;
-		if (scan->late || !scan->strict || hit->distance >= scan->last)
-			return true;
-		ann_hit_heap_push(&scan->late_hits, hit);
+		else if (take_hit(scan, desc, hit))
+			return scan->strict || isnan(scan->end) || hit->distance < scan->end;
 	}
 }
 
@@ -660,9 +674,8 @@ next_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 
 	if (scan->phase != PHASE_REST)
 	{
-		scan->phase = PHASE_COLLECT;
+		scan->counters.full_reads++;
 		collect(scan);
-		scan->phase = PHASE_REST;
 	}
 	return next_of_rest(scan, desc, hit);
 }
@@ -688,7 +701,7 @@ AnnGetTuple(IndexScanDesc desc, ScanDirection dir)
 		if (!next_hit(scan, desc, &hit))
 			break;
 		scan->current = hit;
-		scan->last = scan->late ? scan->last : scan->current.distance;
+		scan->last = scan->current.distance;
 		scan->next_more = 0;
 	}
 

@@ -98,8 +98,8 @@ typedef struct AnnScan
 	TupleTableSlot *rest_out;
 	bool		settled;		/* the rest is sorted by true distances, */
 	uint64		previous;		/* and this is the row it gave last */
-	bool		late;			/* the rest has come to the late rows */
-	ann_hit_heap late_hits;		/* rows that turned out to be late */
+	bool		missed;			/* rows came too late to be in order */
+	double		end;			/* what is not nearer has been returned; or NaN */
 } AnnScan;
 
 /*
