@@ -255,3 +255,10 @@ DROP TABLE t;
 DROP VIEW all_wrong;
 DROP FUNCTION wrong, value;
 DROP TABLE source, layouts;
+
+-- Nodes of several pages in a temporary table, where a page is never locked
+CREATE TEMP TABLE t (v vector(1536));
+CREATE INDEX idx ON t USING hnsw (v vector_l2_ops);
+INSERT INTO t SELECT ARRAY(SELECT hashint4(i * 1536 + j) / 2147483648.0 FROM generate_series(1, 1536) j) FROM generate_series(1, 200) i;
+SELECT * FROM ann_check('idx');
+DROP TABLE t;

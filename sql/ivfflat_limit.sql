@@ -101,3 +101,19 @@ SELECT * FROM ann_check('idx');
 DEALLOCATE ALL;
 DROP TABLE t;
 DROP FUNCTION vec;
+
+-- Where the lists end and the rest begins, codes do not tell on which side a row
+-- is; but hardly any are left out
+CREATE TABLE t (id int, val vector(64));
+INSERT INTO t SELECT i, ARRAY(SELECT hashint4(i * 4) / 2147483648.0 * cos(j) + hashint4(i * 4 + 1) / 2147483648.0 * sin(j) +
+	hashint4(i * 4 + 2) / 2147483648.0 * cos(2 * j) + hashint4(i * 4 + 3) / 2147483648.0 * sin(2 * j) FROM generate_series(1, 64) j)
+FROM generate_series(1, 6000) i;
+CREATE INDEX idx ON t USING ivfflat (val vector_l2_ops) WITH (lists = 40, quantizer = rabitq);
+SELECT val AS q FROM t WHERE id = 1 \gset
+WITH answer AS (
+	SELECT id, d, row_number() OVER () AS place
+	FROM (SELECT id, val <-> :'q' AS d FROM t ORDER BY val <-> :'q' LIMIT 450) s)
+SELECT count(*) < 8 AS few_left_out
+FROM t, (SELECT min(d) AS low, max(d) AS high FROM answer WHERE place > 200) s
+WHERE val <-> :'q' BETWEEN low AND high AND id NOT IN (SELECT id FROM answer);
+DROP TABLE t;

@@ -11,11 +11,10 @@ CREATE FUNCTION vec(i int) RETURNS vector LANGUAGE sql IMMUTABLE AS
 	$$SELECT ARRAY(SELECT hashint4(i * 64 + j) / 2147483648.0 FROM generate_series(1, 64) j)::vector(64)$$;
 CREATE TABLE t (id int, val vector(64));
 INSERT INTO t SELECT i, vec(i % 19000) FROM generate_series(1, 20000) i;
-SELECT vec(0) AS q \gset
 
 -- The most that a scan had of memory after so many rows at a time, and what it
 -- returned: rows, different ones, and whether they were near to ordered
-CREATE FUNCTION scan() RETURNS TABLE (little_memory bool, rows int, distinct_rows int, ordered bool)
+CREATE FUNCTION scan(query vector) RETURNS TABLE (little_memory bool, rows int, distinct_rows int, ordered bool)
 LANGUAGE plpgsql AS $$
 DECLARE
 	c refcursor;
@@ -25,7 +24,7 @@ DECLARE
 	last float8 := 0;
 	r record;
 BEGIN
-	OPEN c FOR SELECT id, val <-> vec(0) AS d FROM t ORDER BY val <-> vec(0);
+	OPEN c FOR SELECT id, coalesce(val <-> (SELECT query), 0) AS d FROM t ORDER BY val <-> (SELECT query);
 	LOOP
 		FETCH c INTO r;
 		EXIT WHEN NOT FOUND;
@@ -40,18 +39,20 @@ BEGIN
 END $$;
 
 CREATE INDEX idx ON t USING hnsw (val vector_l2_ops) WITH (m = 4, ef_construction = 8);
-SELECT * FROM scan();
+SELECT * FROM scan(vec(0));
 SET hnsw.ef_search = 1000;
 SET hnsw.max_scan_tuples = 1000000;
 SET hnsw.iterative_scan = relaxed_order;
-SELECT * FROM scan();
+SELECT * FROM scan(vec(0));
 DROP INDEX idx;
 CREATE INDEX idx ON t USING ivfflat (val vector_l2_ops) WITH (lists = 20, quantizer = rabitq);
-SELECT * FROM scan();
+SELECT * FROM scan(vec(0));
 SET ivfflat.probes = 20;
-SELECT * FROM scan();
+SELECT * FROM scan(vec(0));
 DROP INDEX idx;
 CREATE INDEX idx ON t USING lsh (val vector_l2_ops);
-SELECT * FROM scan();
+SELECT * FROM scan(vec(0));
+-- all rows are equally far from nothing
+SELECT * FROM scan(NULL);
 DROP TABLE t;
 DROP FUNCTION scan, vec;

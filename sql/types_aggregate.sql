@@ -1,20 +1,9 @@
 --
 -- avg() and sum()
 --
-\pset null <NULL>
--- What a statement raises: SQLSTATE, message and detail
-CREATE FUNCTION pg_temp.error(statement text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-	detail text;
-BEGIN
-	EXECUTE statement;
-	RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-	RETURN concat_ws(' / ', SQLSTATE, SQLERRM, nullif(detail, ''));
-END
-$$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set errors :abs_srcdir '/sql/errors.psql'
+\i :errors
 
 SELECT avg(v), sum(v), avg(v::halfvec), sum(v::halfvec) FROM unnest(ARRAY['[1,2,3]'::vector, '[3,5,7]']) v;
 SELECT avg(v), sum(v), avg(v::halfvec), sum(v::halfvec) FROM unnest(ARRAY['[1,2,3]'::vector, NULL, '[3,5,7]']) v;

@@ -1,20 +1,9 @@
 --
 -- Distances on bit
 --
-\pset null <NULL>
--- What a statement raises: SQLSTATE, message and detail
-CREATE FUNCTION pg_temp.error(statement text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-	detail text;
-BEGIN
-	EXECUTE statement;
-	RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-	RETURN concat_ws(' / ', SQLSTATE, SQLERRM, nullif(detail, ''));
-END
-$$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set errors :abs_srcdir '/sql/errors.psql'
+\i :errors
 
 SELECT hamming_distance('111', '111'), hamming_distance('111', '110'), hamming_distance('111', '000'), B'1010' <~> B'0101', hamming_distance('', '');
 SELECT jaccard_distance('1111', '1111'), jaccard_distance('1111', '1110'), jaccard_distance('1111', '0000'), B'1100' <%> B'1000', B'101' <%> B'111';

@@ -1,20 +1,9 @@
 --
 -- Casts between the vector types, and from and to arrays
 --
-\pset null <NULL>
--- What a statement raises: SQLSTATE, message and detail
-CREATE FUNCTION pg_temp.error(statement text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-	detail text;
-BEGIN
-	EXECUTE statement;
-	RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-	RETURN concat_ws(' / ', SQLSTATE, SQLERRM, nullif(detail, ''));
-END
-$$;
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set errors :abs_srcdir '/sql/errors.psql'
+\i :errors
 
 -- Every cast, with its context
 SELECT castsource::regtype, casttarget::regtype, castcontext

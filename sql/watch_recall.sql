@@ -169,17 +169,36 @@ INSERT INTO owned VALUES (vec(1)), (vec(2));
 CREATE INDEX owned_idx ON owned USING hnsw ((tell_who(v)::vector(12)) vector_l2_ops);
 GRANT CREATE ON SCHEMA public TO regress_ann_reader;
 ALTER TABLE owned OWNER TO regress_ann_reader;
-CREATE FUNCTION evaluated_by() RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION evaluated_by(command text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	CREATE OR REPLACE FUNCTION tell_who(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS
 		'BEGIN RAISE EXCEPTION ''%'', current_user; END';
-	PERFORM ann_recall('owned_idx');
+	EXECUTE command;
 EXCEPTION WHEN raise_exception THEN
 	RETURN SQLERRM;
 END $$;
-SELECT evaluated_by();
+SELECT evaluated_by('SELECT ann_recall(''owned_idx'')'), evaluated_by('SELECT ann_check(''owned_idx'', heapallindexed => true)');
 
-DROP TABLE t, queries, far, two, owned CASCADE;
-DROP FUNCTION by_hand, tuned, evaluated_by, tell_who, vec, element;
+-- and then the search path is not that of a reader, who could be called by it
+CREATE FUNCTION called(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN v; END$$;
+CREATE FUNCTION calls(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN called(v); END$$;
+CREATE TABLE calling AS SELECT vec(i) AS v FROM generate_series(1, 2) i;
+CREATE INDEX calling_idx ON calling USING hnsw ((calls(v)::vector(12)) vector_l2_ops);
+SELECT recall FROM ann_recall('calling_idx');
+GRANT SELECT ON calling TO regress_ann_reader;
+CREATE SCHEMA regress_ann AUTHORIZATION regress_ann_reader;
+SET ROLE regress_ann_reader;
+CREATE FUNCTION regress_ann.called(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS
+	$$BEGIN RAISE EXCEPTION '%', current_user; END$$;
+SET search_path = regress_ann, public;
+\set VERBOSITY sqlstate
+SELECT recall FROM ann_recall('calling_idx');
+\set VERBOSITY default
+RESET search_path;
+RESET ROLE;
+
+DROP SCHEMA regress_ann CASCADE;
+DROP TABLE t, queries, far, two, owned, calling CASCADE;
+DROP FUNCTION by_hand, tuned, evaluated_by, tell_who, called, calls, vec, element;
 REVOKE CREATE ON SCHEMA public FROM regress_ann_reader;
 DROP ROLE regress_ann_reader;

@@ -82,6 +82,11 @@ typedef struct AnnOpened
 	Relation	heap;
 	Relation	index;
 	const AnnMethod *method;
+
+	/* Who became the owner, and the level of settings then; 0: nobody did. */
+	Oid			user;
+	int			security;
+	int			nest_level;
 } AnnOpened;
 
 /*
@@ -90,6 +95,12 @@ typedef struct AnnOpened
  */
 extern void AnnOpen(AnnOpened *opened, Oid relid);
 extern void AnnClose(AnnOpened *opened);
+
+/*
+ * Makes the owner of the table the current user, until AnnClose: for whoever has
+ * expressions of the index evaluated.  What is set meanwhile is undone then, too.
+ */
+extern void AnnBecomeOwner(AnnOpened *opened);
 
 /* Raises an error if an index is not valid: then it may be incomplete. */
 extern void AnnRequireValid(Relation index);
@@ -110,15 +121,13 @@ typedef struct AnnCost
 	double		further;
 } AnnCost;
 
-struct PlannerInfo;
 struct IndexPath;
 
 /*
  * Body of every amcostestimate: costs a scan that visits tuples as said.
  * Makes a path without ORDER BY as good as impossible.
  */
-extern void AnnCostEstimate(struct PlannerInfo *root, struct IndexPath *path, double loop_count,
-							const AnnCost *cost, Cost *startup, Cost *total,
+extern void AnnCostEstimate(struct IndexPath *path, const AnnCost *cost, Cost *startup, Cost *total,
 							Selectivity *selectivity, double *correlation, double *pages);
 
 #endif							/* ANN_AM_H */

@@ -7,7 +7,6 @@
 #include "access/genam.h"
 #include "access/tableam.h"
 #include "catalog/index.h"
-#include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -15,31 +14,8 @@
 #include "utils/snapmgr.h"
 
 #include "am/am.h"
+#include "am/am_tids.h"
 #include "compat.h"
-
-typedef struct AnnTids
-{
-	uint64		tid;
-	char		status;
-} AnnTids;
-
-#define SH_PREFIX AnnTids
-#define SH_ELEMENT_TYPE AnnTids
-#define SH_KEY_TYPE uint64
-#define SH_KEY tid
-#define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) &(key), sizeof(uint64))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
-static inline uint64
-tid_to_number(const ItemPointerData *tid)
-{
-	return ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) |
-		ItemPointerGetOffsetNumberNoCheck(tid);
-}
 
 void
 AnnCheckReport(AnnCheck *check, const char *invariant, BlockNumber blkno,
@@ -65,10 +41,7 @@ AnnCheckReport(AnnCheck *check, const char *invariant, BlockNumber blkno,
 bool
 AnnCheckTid(AnnCheck *check, const ItemPointerData *tid)
 {
-	bool		found;
-
-	AnnTids_insert(check->tids, tid_to_number(tid), &found);
-	return !found;
+	return AnnTidsAdd(check->tids, tid);
 }
 
 /*
@@ -89,7 +62,7 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	MemoryContext oldcontext;
 
 	CHECK_FOR_INTERRUPTS();
-	if (isnull[0] || AnnTids_lookup(table->check->tids, tid_to_number(tid)) != NULL)
+	if (isnull[0] || AnnTidsHave(table->check->tids, tid))
 		return;
 
 	/* Has the value a place at all? */
@@ -108,7 +81,7 @@ check_table(AnnCheck *check, const AnnMethod *method, Relation heap, Relation in
 {
 	Snapshot	snapshot = GetActiveSnapshot();
 	IndexInfo  *info = BuildIndexInfo(index);
-	AnnScan		opened = {.index = index};
+	AnnSpace	space;
 	TableCheck	table = {.check = check};
 
 	/* As for a query: the index may lack what only older snapshots see. */
@@ -124,9 +97,9 @@ check_table(AnnCheck *check, const AnnMethod *method, Relation heap, Relation in
 	info->ii_Unique = false;
 	info->ii_ExclusionOps = NULL;
 
-	method->scan->open(&opened);
+	method->scan->open(index, &space);
 	table.context = AllocSetContextCreate(CurrentMemoryContext, "ann check", ALLOCSET_DEFAULT_SIZES);
-	AnnQueryInit(&table.query, &opened.space);
+	AnnQueryInit(&table.query, &space);
 	table_index_build_scan(heap, index, info, true, false, check_row, &table,
 						   table_beginscan_strat(heap, snapshot, 0, NULL, true, true));
 	MemoryContextDelete(table.context);
@@ -145,10 +118,11 @@ ANN_FUNCTION(ann_check)
 	AnnCheck	check;
 
 	AnnOpen(&opened, PG_GETARG_OID(0));
+	AnnBecomeOwner(&opened);
 	InitMaterializedSRF(fcinfo, 0);
 	check.store = rsinfo->setResult;
 	check.desc = rsinfo->setDesc;
-	check.tids = AnnTids_create(CurrentMemoryContext, 1024, NULL);
+	check.tids = ann_tids_create(CurrentMemoryContext, 1024, NULL);
 
 	/* an invalid index may be incomplete, and that is no damage */
 	if (opened.index->rd_index->indisvalid)

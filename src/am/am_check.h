@@ -17,13 +17,13 @@
 #include "storage/off.h"
 #include "utils/tuplestore.h"
 
-struct AnnTids_hash;
+struct ann_tids_hash;
 
 typedef struct AnnCheck
 {
 	Tuplestorestate *store;
 	TupleDesc	desc;
-	struct AnnTids_hash *tids;	/* heap TIDs the index has */
+	struct ann_tids_hash *tids; /* heap TIDs the index has */
 } AnnCheck;
 
 /*

@@ -43,8 +43,7 @@ visit_cost(IndexPath *path, double visits)
 }
 
 void
-AnnCostEstimate(PlannerInfo *root, IndexPath *path, double loop_count,
-				const AnnCost *cost, Cost *startup, Cost *total,
+AnnCostEstimate(IndexPath *path, const AnnCost *cost, Cost *startup, Cost *total,
 				Selectivity *selectivity, double *correlation, double *pages)
 {
 	double		tuples = Max(path->indexinfo->tuples, 1);

@@ -10,6 +10,8 @@
 #ifndef ANN_COUNTERS_H
 #define ANN_COUNTERS_H
 
+#include "executor/instrument.h"
+
 typedef struct AnnCounters
 {
 	/* Of scans.  The shell (am_scan.c) counts all but scored. */
@@ -26,6 +28,14 @@ typedef struct AnnCounters
 	int64		inserts;
 	int64		splits;			/* of lists, or of nodes of a tree */
 } AnnCounters;
+
+/* Pages this backend has read, from wherever. */
+static inline int64
+AnnPagesRead(void)
+{
+	return pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read +
+		pgBufferUsage.local_blks_hit + pgBufferUsage.local_blks_read;
+}
 
 /* This session's counters of an index, for the caller to add to. */
 extern AnnCounters *AnnSessionCounters(Oid index);

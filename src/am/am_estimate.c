@@ -139,6 +139,10 @@ describe_column(Job *job, const char *name, const char *operator_class, Oid sche
 											   get_rel_name(job->relid));
 	job->column = pstrdup(quote_identifier(name));
 	type = getBaseTypeAndTypmod(type, &typmod);
+	if (get_typlen(type) != -1)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("type %s not supported for %s index", format_type_be(type), job->method)));
 	job->type = format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
 	job->operator_class = quote_operator_class(operator_class, type, schema);
 }

@@ -17,7 +17,6 @@
 #include "access/tableam.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
-#include "executor/instrument.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -49,13 +48,6 @@ typedef struct AnnRowReader
 	ExprState  *predicate;
 	TupleTableSlot *slot;
 } AnnRowReader;
-
-static int64
-pages_read(void)
-{
-	return pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read +
-		pgBufferUsage.local_blks_hit + pgBufferUsage.local_blks_read;
-}
 
 void
 AnnMeasureBegin(AnnMeasure *measure, const AnnOpened *opened, int k)
@@ -301,7 +293,7 @@ AnnMeasureExact(AnnMeasure *measure)
 	AnnRowReader *reader = measure->reader;
 	MemoryContext context = CurrentMemoryContext;
 	TableScanDesc scan = begin_table_scan(measure);
-	int64		pages = pages_read();
+	int64		pages = AnnPagesRead();
 	uint64		rows = 0;
 	instr_time	start;
 	instr_time	total;
@@ -338,7 +330,7 @@ AnnMeasureExact(AnnMeasure *measure)
 	INSTR_TIME_SUBTRACT(total, start);
 
 	measure->exact.distance = mean_distance(measure);
-	measure->exact.pages = pages_read() - pages;
+	measure->exact.pages = AnnPagesRead() - pages;
 	measure->exact.ms = INSTR_TIME_GET_MILLISEC(total) -
 		INSTR_TIME_GET_MILLISEC(comparing) * (1 - 1.0 / Max(measure->nqueries, 1));
 }
@@ -406,7 +398,7 @@ AnnMeasureIndex(AnnMeasure *measure, AnnMeasured *result)
 	for (int i = 0; i < measure->nqueries; i++)
 	{
 		const AnnMeasureQuery *query = &measure->queries[i];
-		int64		pages = pages_read();
+		int64		pages = AnnPagesRead();
 		instr_time	start;
 		instr_time	time;
 		int			hits = 0;
@@ -421,7 +413,7 @@ AnnMeasureIndex(AnnMeasure *measure, AnnMeasured *result)
 		INSTR_TIME_SET_CURRENT(time);
 		INSTR_TIME_SUBTRACT(time, start);
 		result->cost.ms += INSTR_TIME_GET_MILLISEC(time);
-		result->cost.pages += pages_read() - pages;
+		result->cost.pages += AnnPagesRead() - pages;
 
 		/* Of rows equally far, any will do. */
 		for (int j = 0; j < n; j++)

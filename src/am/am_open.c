@@ -9,6 +9,7 @@
 #include "catalog/index.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -19,6 +20,7 @@ AnnOpen(AnnOpened *opened, Oid relid)
 {
 	Oid			heapid = IndexGetRelation(relid, true);
 
+	opened->nest_level = 0;
 	if (!OidIsValid(heapid) || get_rel_relkind(relid) != RELKIND_INDEX)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -43,9 +45,32 @@ AnnOpen(AnnOpened *opened, Oid relid)
 				 errmsg("cannot read temporary indexes of other sessions")));
 }
 
+/*
+ * As whenever indexes are maintained.  Nobody runs what others wrote with rights
+ * of his own; nor with those of the owner what he wrote himself: a function of the
+ * owner's must not come upon it by the search path of a reader.
+ */
+void
+AnnBecomeOwner(AnnOpened *opened)
+{
+	Oid			owner = opened->heap->rd_rel->relowner;
+
+	GetUserIdAndSecContext(&opened->user, &opened->security);
+	SetUserIdAndSecContext(owner, opened->security | SECURITY_RESTRICTED_OPERATION);
+	opened->nest_level = NewGUCNestLevel();
+	if (!has_privs_of_role(opened->user, owner))
+		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
 void
 AnnClose(AnnOpened *opened)
 {
+	if (opened->nest_level > 0)
+	{
+		AtEOXact_GUC(false, opened->nest_level);
+		SetUserIdAndSecContext(opened->user, opened->security);
+	}
 	index_close(opened->index, AccessShareLock);
 	table_close(opened->heap, AccessShareLock);
 }

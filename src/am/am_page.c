@@ -73,6 +73,14 @@ AnnInitMetaPage(Page page, const void *contents, Size size)
 	((PageHeader) page)->pd_lower = (char *) AnnMetaContents(page) + size - (char *) page;
 }
 
+void
+AnnForgetCache(Relation index)
+{
+	if (index->rd_amcache != NULL)
+		pfree(index->rd_amcache);
+	index->rd_amcache = NULL;
+}
+
 /*
  * Is it a page of ours at all?  Where pgvector was migrated, its indexes stay
  * behind; the special space of their pages has the size of ours.
@@ -159,6 +167,16 @@ AnnRecordFreeSpace(Relation index, BlockNumber blkno, Size room)
 }
 
 /*
+ * Locks a page if nobody has it, we ourselves included.  The lock of a local buffer
+ * can be had always; but who works on it has it pinned.
+ */
+static bool
+try_lock(Buffer buf)
+{
+	return BufferIsLocal(buf) ? ConditionalLockBufferForCleanup(buf) : ConditionalLockBuffer(buf);
+}
+
+/*
  * Can this page take so much?  If so it is returned pinned and locked;
  * InvalidBuffer if not.  Sets *room to what the page has, or to the size asked
  * for if somebody holds the lock.
@@ -170,7 +188,7 @@ try_page(Relation index, BlockNumber blkno, uint16 kind, Size size, Size *room)
 	Page		page = BufferGetPage(buf);
 
 	*room = size;
-	if (!ConditionalLockBuffer(buf))
+	if (!try_lock(buf))
 	{
 		ReleaseBuffer(buf);
 		return InvalidBuffer;

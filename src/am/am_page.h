@@ -80,6 +80,9 @@ extern void *AnnPageGetItem(Page page, OffsetNumber offset, Size least, Size *si
 /* Initialises a page of a kind. */
 extern void AnnInitPage(Page page, uint16 kind);
 
+/* Forgets what is cached of an index, in rd_amcache. */
+extern void AnnForgetCache(Relation index);
+
 /* Initialises a metapage with a method's contents, which begin with a header. */
 extern void AnnInitMetaPage(Page page, const void *contents, Size size);
 

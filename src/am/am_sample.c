@@ -50,21 +50,31 @@ sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool al
 	MemoryContextReset(sampler->context);
 }
 
+/* Reads the rows of so many blocks, drawn at random, or of all; returns how many there are. */
+static BlockNumber
+read_blocks(Relation heap, Relation index, IndexInfo *info, int wanted, uint32 seed,
+			IndexBuildCallback callback, void *arg)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
+	BlockSamplerData blocks;
+
+	BlockSampler_Init(&blocks, nblocks, wanted, seed);
+	/* What is being inserted or deleted does not matter; a snapshot decides for itself. */
+	while (BlockSampler_HasMore(&blocks))
+		table_index_build_range_scan(heap, index, info, false, !info->ii_Concurrent, false,
+									 BlockSampler_Next(&blocks), 1, callback, arg, NULL);
+	return nblocks;
+}
+
 int
 AnnSample(Relation heap, Relation index, IndexInfo *info, int size, uint64 seed,
 		  AnnSampleCallback callback, void *arg)
 {
 	Sampler		sampler = {.callback = callback,.arg = arg,.random = AnnMix(seed),.size = size};
-	BlockSamplerData blocks;
 
 	sampler.context = AllocSetContextCreate(CurrentMemoryContext, "ann sample",
 											ALLOCSET_DEFAULT_SIZES);
-	BlockSampler_Init(&blocks, RelationGetNumberOfBlocks(heap), size,
-					  (uint32) AnnRandom(&sampler.random));
-	/* What is being inserted or deleted does not matter; a snapshot decides for itself. */
-	while (BlockSampler_HasMore(&blocks))
-		table_index_build_range_scan(heap, index, info, false, !info->ii_Concurrent, false,
-									 BlockSampler_Next(&blocks), 1, sample_row, &sampler, NULL);
+	read_blocks(heap, index, info, size, (uint32) AnnRandom(&sampler.random), sample_row, &sampler);
 	MemoryContextDelete(sampler.context);
 	return sampler.count;
 }
@@ -79,13 +89,8 @@ count_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 double
 AnnCountRows(Relation heap, Relation index, IndexInfo *info)
 {
-	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
-	BlockSamplerData blocks;
 	double		rows = 0;
+	BlockNumber nblocks = read_blocks(heap, index, info, COUNTED_BLOCKS, (uint32) ann_seed, count_row, &rows);
 
-	BlockSampler_Init(&blocks, nblocks, COUNTED_BLOCKS, (uint32) ann_seed);
-	while (BlockSampler_HasMore(&blocks))
-		table_index_build_range_scan(heap, index, info, false, true, false,
-									 BlockSampler_Next(&blocks), 1, count_row, &rows, NULL);
 	return nblocks > COUNTED_BLOCKS ? rows * nblocks / COUNTED_BLOCKS : rows;
 }

@@ -11,10 +11,13 @@
  * and it is put back under its true distance.  So a row comes out as known only
  * when no other can be nearer, and no more values are read than that takes.
  *
- * Two things grow with the scan: the heap, and the set of rows returned.  While
- * streaming, the farther half of a heap grown too large is forgotten: it will be
- * among the rest.  When there is too much to remember of the rest, all its true
- * distances are computed at once, and sorted.
+ * Where the order is kept, rows that are nearer than one returned come when all
+ * others are gone, in an order of their own.
+ *
+ * Two things grow with the scan: the heap, and the set of rows returned.  The
+ * farther half of a heap grown too large is forgotten: it will be among the rest,
+ * which is collected again if need be.  When too many rows were returned to be
+ * remembered, all true distances of the rest are computed at once, and sorted.
  */
 #include "postgres.h"
 
@@ -23,8 +26,6 @@
 #include "access/genam.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
-#include "common/hashfn.h"
-#include "executor/instrument.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -35,6 +36,7 @@
 
 #include "am/am.h"
 #include "am/am_fetch.h"
+#include "am/am_tids.h"
 #include "compat.h"
 
 enum
@@ -44,23 +46,6 @@ enum
 	PHASE_COLLECT,
 	PHASE_REST
 };
-
-typedef struct AnnReturned
-{
-	uint64		tid;
-	char		status;
-} AnnReturned;
-
-#define SH_PREFIX AnnReturned
-#define SH_ELEMENT_TYPE AnnReturned
-#define SH_KEY_TYPE uint64
-#define SH_KEY tid
-#define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) &(key), sizeof(uint64))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 /* Bytes for what is remembered of rows, each of the heap and the set. */
 static inline Size
@@ -72,20 +57,7 @@ allowance(void)
 static inline bool
 returned_too_many(const AnnScan *scan)
 {
-	return scan->returned->size * sizeof(AnnReturned) > allowance();
-}
-
-static inline uint64
-tid_to_number(const ItemPointerData *tid)
-{
-	return ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) |
-		ItemPointerGetOffsetNumberNoCheck(tid);
-}
-
-static inline void
-number_to_tid(uint64 number, ItemPointerData *tid)
-{
-	ItemPointerSet(tid, (BlockNumber) (number >> 16), (OffsetNumber) (number & 0xFFFF));
+	return scan->returned->size * sizeof(AnnTidEntry) > allowance();
 }
 
 static void
@@ -96,14 +68,6 @@ end_rest(Tuplesortstate *rest, TupleTableSlot *in, TupleTableSlot *out)
 	tuplesort_end(rest);
 }
 
-/* Pages this backend has read, from wherever. */
-static int64
-pages_read(void)
-{
-	return pgBufferUsage.shared_blks_hit + pgBufferUsage.shared_blks_read +
-		pgBufferUsage.local_blks_hit + pgBufferUsage.local_blks_read;
-}
-
 /*
  * The method's callbacks, which read pages of the index and no others.
  */
@@ -111,19 +75,19 @@ pages_read(void)
 static void
 begin(AnnScan *scan)
 {
-	int64		before = pages_read();
+	int64		before = AnnPagesRead();
 
 	scan->methods->begin(scan);
-	scan->counters.pages += pages_read() - before;
+	scan->counters.pages += AnnPagesRead() - before;
 }
 
 static bool
 next_batch(AnnScan *scan)
 {
-	int64		before = pages_read();
+	int64		before = AnnPagesRead();
 	bool		more = scan->methods->next_batch(scan);
 
-	scan->counters.pages += pages_read() - before;
+	scan->counters.pages += AnnPagesRead() - before;
 	if (more && scan->begun)
 		scan->counters.rounds++;
 	scan->begun = true;
@@ -133,11 +97,10 @@ next_batch(AnnScan *scan)
 static void
 all(AnnScan *scan)
 {
-	int64		before = pages_read();
+	int64		before = AnnPagesRead();
 
 	scan->methods->all(scan);
-	scan->counters.pages += pages_read() - before;
-	scan->counters.full_reads++;
+	scan->counters.pages += AnnPagesRead() - before;
 }
 
 /* Back to a scan that has not begun. */
@@ -167,7 +130,8 @@ reset(AnnScan *scan)
 	scan->horizon = INFINITY;
 	scan->due = PG_INT64_MAX;
 	scan->handed = 0;
-	scan->late = false;
+	scan->missed = false;
+	scan->end = NAN;
 }
 
 IndexScanDesc
@@ -179,7 +143,7 @@ AnnBeginScan(Relation index, int nkeys, int norderbys)
 	scan->index = index;
 	scan->methods = AnnFindMethod(index)->scan;
 	scan->context = AllocSetContextCreate(CurrentMemoryContext, "ann scan", ALLOCSET_DEFAULT_SIZES);
-	scan->methods->open(scan);
+	scan->methods->open(index, &scan->space);
 	reset(scan);
 
 	desc->opaque = scan;
@@ -210,25 +174,33 @@ AnnEndScan(IndexScanDesc desc)
 	desc->opaque = NULL;
 }
 
-/* Adds rows to the sort of the rest. */
+/*
+ * Adds rows to the sort of the rest, given the least distance they may have and,
+ * unless it is known, by how much that errs.  Those that must be nearer than the
+ * last one returned come too late to be in order.
+ */
 static void
-add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *tids, uint32 n,
+add_to_rest(AnnScan *scan, double least, double error, const ItemPointerData *tids, uint32 n,
 			const ItemPointerData *stored)
 {
+	bool		late = scan->strict && least + 2 * error < scan->last;
+
 	for (uint32 i = 0; i < n; i++)
 	{
-		uint64		number = tid_to_number(&tids[i]);
-
-		if (AnnReturned_lookup(scan->returned, number) != NULL)
+		if (AnnTidsHave(scan->returned, &tids[i]))
 			continue;
+		if (late)
+		{
+			scan->missed = true;
+			continue;
+		}
 
 		ExecClearTuple(scan->rest_in);
-		memset(scan->rest_in->tts_isnull, 0, 5 * sizeof(bool));
-		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && !scan->late && distance < scan->last ? 1 : 0);
-		scan->rest_in->tts_values[1] = Float8GetDatum(distance);
-		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
-		scan->rest_in->tts_values[3] = BoolGetDatum(exact);
-		scan->rest_in->tts_values[4] = Int64GetDatum(i == 0 ? (int64) tid_to_number(stored) : 0);
+		memset(scan->rest_in->tts_isnull, 0, 4 * sizeof(bool));
+		scan->rest_in->tts_values[0] = Float8GetDatum(least);
+		scan->rest_in->tts_values[1] = Int64GetDatum((int64) AnnTidNumber(&tids[i]));
+		scan->rest_in->tts_values[2] = BoolGetDatum(error == 0);
+		scan->rest_in->tts_values[3] = Int64GetDatum(i == 0 ? (int64) AnnTidNumber(stored) : 0);
 		ExecStoreVirtualTuple(scan->rest_in);
 		tuplesort_puttupleslot(scan->rest, scan->rest_in);
 	}
@@ -288,7 +260,7 @@ AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *
 	if (stored != NULL)
 		hit.stored = *stored;
 	else
-		number_to_tid(0, &hit.stored);
+		AnnTidOfNumber(0, &hit.stored);
 
 	/* Overflow can make it anything.  The true one sorts last. */
 	if (isnan(least))
@@ -296,7 +268,7 @@ AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *
 
 	if (scan->phase == PHASE_COLLECT)
 	{
-		add_to_rest(scan, least, error == 0, tids, n, &hit.stored);
+		add_to_rest(scan, least, error, tids, n, &hit.stored);
 		return;
 	}
 
@@ -339,9 +311,8 @@ start(AnnScan *scan, IndexScanDesc desc)
 	AnnCountSearch(desc);
 	scan->counters.scans++;
 
-	scan->returned = AnnReturned_create(scan->context, 256, NULL);
+	scan->returned = ann_tids_create(scan->context, 256, NULL);
 	ann_hit_heap_init(&scan->hits, 64);
-	ann_hit_heap_init(&scan->late_hits, 8);
 	AnnStoreInit(&scan->store, scan->index, &scan->space, false);
 	scan->value_context = AllocSetContextCreate(scan->context, "ann scan value", ALLOCSET_DEFAULT_SIZES);
 	scan->strict = scan->methods->strict();
@@ -359,43 +330,42 @@ start(AnnScan *scan, IndexScanDesc desc)
 	}
 }
 
-/*
- * Begins a sort of rows by their distances, equal ones together.  Where the order
- * is kept, rows nearer than one returned already come last of all: too late, but
- * better than never.
- */
+/* Begins a sort of rows by their distances, equal ones together. */
 static void
 begin_rest(AnnScan *scan)
 {
-	AttrNumber	attributes[] = {1, 2, 3};
-	Oid			operators[] = {Int4LessOperator, Float8LessOperator, Int8LessOperator};
-	Oid			collations[] = {InvalidOid, InvalidOid, InvalidOid};
-	bool		nulls_first[] = {false, false, false};
-	TupleDesc	desc = CreateTemplateTupleDesc(5);
+	AttrNumber	attributes[] = {1, 2};
+	Oid			operators[] = {Float8LessOperator, Int8LessOperator};
+	Oid			collations[] = {InvalidOid, InvalidOid};
+	bool		nulls_first[] = {false, false};
+	TupleDesc	desc = CreateTemplateTupleDesc(4);
 
-	TupleDescInitEntry(desc, 1, "late", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "distance", FLOAT8OID, -1, 0);
-	TupleDescInitEntry(desc, 3, "tid", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, 4, "exact", BOOLOID, -1, 0);
-	TupleDescInitEntry(desc, 5, "stored", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 1, "distance", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "tid", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 3, "exact", BOOLOID, -1, 0);
+	TupleDescInitEntry(desc, 4, "stored", INT8OID, -1, 0);
 	AnnTupleDescFinalize(desc);
 
-	scan->rest = tuplesort_begin_heap(desc, 3, attributes, operators, collations, nulls_first,
+	scan->rest = tuplesort_begin_heap(desc, 2, attributes, operators, collations, nulls_first,
 									  work_mem, NULL, TUPLESORT_NONE);
 	scan->rest_in = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	scan->rest_out = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 }
 
-/* Sorts all rows not returned so far. */
+/* Sorts all rows not returned so far, those among them that were forgotten. */
 static void
 collect(AnnScan *scan)
 {
-	/* What lies beyond the horizon is among the rest. */
 	while (scan->hits.count > 0)
 		free_more(scan, &scan->hits.elements[--scan->hits.count]);
+	if (scan->rest != NULL)
+		end_rest(scan->rest, scan->rest_in, scan->rest_out);
+	scan->limit = INFINITY;
 
 	begin_rest(scan);
+	scan->phase = PHASE_COLLECT;
 	all(scan);
+	scan->phase = PHASE_REST;
 	tuplesort_performsort(scan->rest);
 }
 
@@ -485,14 +455,14 @@ make_exact(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 		return true;
 
 	scan->counters.reranked++;
-	before = pages_read();
+	before = AnnPagesRead();
 	found = read_distance(scan, hit);
-	scan->counters.pages += pages_read() - before;
+	scan->counters.pages += AnnPagesRead() - before;
 	if (!found)
 	{
-		before = pages_read();
+		before = AnnPagesRead();
 		found = fetch_distance(scan, desc, hit);
-		scan->counters.table_pages += pages_read() - before;
+		scan->counters.table_pages += AnnPagesRead() - before;
 	}
 	if (!found)
 		return false;
@@ -505,34 +475,49 @@ make_exact(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 
 /*
  * Takes the nearest hit, if its distance is known; if not, finds it out and puts
- * the hit back.
+ * the hit back.  One that is found too late to be returned in order is left out.
  */
 static bool
 take_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
-	*hit = ann_hit_heap_pop(&scan->hits);
-	if (hit->exact)
-		return true;
+	bool		known;
 
-	if (hit->nmore == 0 && AnnReturned_lookup(scan->returned, tid_to_number(&hit->tid)) != NULL)
+	*hit = ann_hit_heap_pop(&scan->hits);
+	known = hit->exact;
+	if (!known)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (hit->nmore == 0 && AnnTidsHave(scan->returned, &hit->tid))
+			return false;
+		if (!make_exact(scan, desc, hit))
+			return false;
+	}
+
+	if (scan->strict && hit->distance < scan->last)
+	{
+		free_more(scan, hit);
+		scan->missed = true;
 		return false;
-	if (make_exact(scan, desc, hit))
+	}
+	if (!known)
 		ann_hit_heap_push(&scan->hits, hit);
-	return false;
+	return known;
+}
+
+/* The distance of the nearest hit, or what is known of it. */
+static inline double
+nearest_distance(const AnnScan *scan)
+{
+	return scan->hits.count > 0 ? scan->hits.elements[0].distance : INFINITY;
 }
 
 /* The next hit of the stream; false at its end. */
 static bool
 next_of_stream(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
-	while (!returned_too_many(scan))
+	while (!returned_too_many(scan) && nearest_distance(scan) <= scan->limit)
 	{
-		double		nearest = scan->hits.count > 0 ? ann_hit_heap_top(&scan->hits)->distance : INFINITY;
-
-		if (nearest > scan->limit)
-			return false;
-
-		if (scan->hits.count == 0 || nearest > scan->horizon || scan->handed >= scan->due)
+		if (scan->hits.count == 0 || nearest_distance(scan) > scan->horizon || scan->handed >= scan->due)
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (!next_batch(scan))
@@ -540,14 +525,8 @@ next_of_stream(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 		}
 		else if (take_hit(scan, desc, hit))
 		{
-			if (!scan->strict || hit->distance >= scan->last)
-			{
-				scan->handed++;
-				return true;
-			}
-
-			/* Found too late to be returned in order: it is among the rest. */
-			free_more(scan, hit);
+			scan->handed++;
+			return true;
 		}
 	}
 	return false;
@@ -555,34 +534,34 @@ next_of_stream(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 
 /* Fetches a row of the rest, which is a hit of its own. */
 static bool
-get_rest(Tuplesortstate *rest, TupleTableSlot *slot, AnnHit *hit, bool *late)
+get_rest(Tuplesortstate *rest, TupleTableSlot *slot, AnnHit *hit)
 {
 	bool		isnull;
 
 	if (TTS_EMPTY(slot) && !tuplesort_gettupleslot(rest, true, false, slot, NULL))
 		return false;
 
-	*late = DatumGetInt32(slot_getattr(slot, 1, &isnull)) != 0;
-	hit->distance = DatumGetFloat8(slot_getattr(slot, 2, &isnull));
-	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 3, &isnull)), &hit->tid);
-	hit->exact = DatumGetBool(slot_getattr(slot, 4, &isnull));
-	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 5, &isnull)), &hit->stored);
+	hit->distance = DatumGetFloat8(slot_getattr(slot, 1, &isnull));
+	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 2, &isnull)), &hit->tid);
+	hit->exact = DatumGetBool(slot_getattr(slot, 3, &isnull));
+	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 4, &isnull)), &hit->stored);
 	hit->nmore = 0;
 	hit->more = NULL;
 	return true;
 }
 
-/* Moves the next of the rest to the hits, unless something there comes before it. */
+/*
+ * Moves the next of the rest to the hits, unless something there need not wait for
+ * it: of rows equally far, however many, one is there at a time.
+ */
 static bool
 read_rest(AnnScan *scan)
 {
 	AnnHit		hit;
-	bool		late;
 
-	/* Late rows come when all others are gone. */
-	if (!get_rest(scan->rest, scan->rest_out, &hit, &late) || (late && !scan->late))
+	if (!get_rest(scan->rest, scan->rest_out, &hit))
 		return false;
-	if (scan->hits.count > 0 && ann_hit_heap_top(&scan->hits)->distance < hit.distance)
+	if (scan->hits.count > 0 && nearest_distance(scan) <= hit.distance)
 		return false;
 
 	ann_hit_heap_push(&scan->hits, &hit);
@@ -595,28 +574,37 @@ settle_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
 	CHECK_FOR_INTERRUPTS();
 	if (make_exact(scan, desc, hit))
-		add_to_rest(scan, hit->distance, true, &hit->tid, 1, &hit->stored);
+		add_to_rest(scan, hit->distance, 0, &hit->tid, 1, &hit->stored);
 }
 
 /*
- * Puts the rest into the order of its true distances, after which nothing has to
- * be remembered: what would be returned twice comes twice in a row.
+ * Puts the rest into the order of its true distances, after which nothing more has
+ * to be remembered: what would be returned twice comes twice in a row, and of late
+ * rows it is certain that they are.
  */
 static void
 settle(AnnScan *scan, IndexScanDesc desc)
 {
-	Tuplesortstate *rest = scan->rest;
-	TupleTableSlot *rest_in = scan->rest_in;
-	TupleTableSlot *rest_out = scan->rest_out;
+	bool		strict = scan->strict;
+	Tuplesortstate *rest;
+	TupleTableSlot *rest_in;
+	TupleTableSlot *rest_out;
 	AnnHit		hit;
-	bool		late;
 
+	if (scan->missed || scan->limit < INFINITY)
+	{
+		scan->strict = scan->missed = false;
+		collect(scan);
+		scan->strict = strict;
+	}
+
+	rest = scan->rest;
+	rest_in = scan->rest_in;
+	rest_out = scan->rest_out;
 	begin_rest(scan);
 	while (scan->hits.count > 0)
 		settle_hit(scan, desc, &scan->hits.elements[--scan->hits.count]);
-	while (scan->late_hits.count > 0)
-		settle_hit(scan, desc, &scan->late_hits.elements[--scan->late_hits.count]);
-	while (get_rest(rest, rest_out, &hit, &late))
+	while (get_rest(rest, rest_out, &hit))
 	{
 		ExecClearTuple(rest_out);
 		settle_hit(scan, desc, &hit);
@@ -626,40 +614,36 @@ settle(AnnScan *scan, IndexScanDesc desc)
 
 	pfree(scan->hits.elements);
 	ann_hit_heap_init(&scan->hits, 8);
-	AnnReturned_reset(scan->returned);
 	scan->settled = true;
+	if (scan->strict)
+		scan->end = scan->last;
 }
 
+/* The next hit of the rest.  When all others are gone, it begins again with those that were too late. */
 static bool
 next_of_rest(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 {
 	for (;;)
 	{
-		if (!scan->settled &&
-			(returned_too_many(scan) ||
-			 (scan->hits.count + scan->late_hits.count) * sizeof(AnnHit) > allowance()))
+		if (!scan->settled && returned_too_many(scan))
 			settle(scan, desc);
+		else if (scan->hits.count * sizeof(AnnHit) > allowance())
+			forget_far_hits(scan);
 
 		if (read_rest(scan))
 			continue;
 
-		if (scan->hits.count == 0)
+		if (nearest_distance(scan) > scan->limit)
+			collect(scan);
+		else if (scan->hits.count == 0)
 		{
-			ann_hit_heap none = scan->hits;
-
-			if (scan->late)
+			if (!scan->missed)
 				return false;
-			scan->late = true;
-			scan->hits = scan->late_hits;
-			scan->late_hits = none;
-			continue;
+			scan->strict = scan->missed = scan->settled = false;
+			collect(scan);
 		}
-
-		if (!take_hit(scan, desc, hit))
-			continue;
-		if (scan->late || !scan->strict || hit->distance >= scan->last)
-			return true;
-		ann_hit_heap_push(&scan->late_hits, hit);
+		else if (take_hit(scan, desc, hit))
+			return scan->strict || isnan(scan->end) || hit->distance < scan->end;
 	}
 }
 
@@ -676,10 +660,10 @@ next_of_hit(AnnScan *scan, ItemPointerData *tid)
 
 		/* Even the rest may have a row twice, if it was moved meanwhile. */
 		if (scan->settled)
-			found = tid_to_number(tid) == scan->previous;
+			found = AnnTidNumber(tid) == scan->previous;
 		else
-			AnnReturned_insert(scan->returned, tid_to_number(tid), &found);
-		scan->previous = tid_to_number(tid);
+			found = !AnnTidsAdd(scan->returned, tid);
+		scan->previous = AnnTidNumber(tid);
 		if (!found)
 			return true;
 	}
@@ -695,9 +679,8 @@ next_hit(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 
 	if (scan->phase != PHASE_REST)
 	{
-		scan->phase = PHASE_COLLECT;
+		scan->counters.full_reads++;
 		collect(scan);
-		scan->phase = PHASE_REST;
 	}
 	return next_of_rest(scan, desc, hit);
 }
@@ -723,7 +706,7 @@ AnnGetTuple(IndexScanDesc desc, ScanDirection dir)
 		if (!next_hit(scan, desc, &hit))
 			break;
 		scan->current = hit;
-		scan->last = scan->late ? scan->last : scan->current.distance;
+		scan->last = scan->current.distance;
 		scan->next_more = 0;
 	}
 

@@ -48,7 +48,7 @@ typedef struct AnnHit
 	 (!((a)->distance > (b)->distance) && (a)->exact > (b)->exact))
 #include "am/am_heap.h"
 
-struct AnnReturned_hash;
+struct ann_tids_hash;
 struct AnnFetch;
 
 typedef struct AnnScan
@@ -59,8 +59,10 @@ typedef struct AnnScan
 	AnnQuery	query;
 	/* The method's own, made by its begin; gone when the scan is restarted. */
 	void	   *state;
-	/* Current whenever a method's callback is called; reset by a restart. */
+	/* Current whenever a callback of a scan is called; reset by a restart. */
 	MemoryContext context;
+	/* A batch has been asked for. */
+	bool		begun;
 
 	/*
 	 * For the method to set: rows farther than this, and more hits than so many,
@@ -79,7 +81,6 @@ typedef struct AnnScan
 	/* The shell's own. */
 	const struct AnnScanMethods *methods;
 	int			phase;
-	bool		begun;			/* a batch was asked for */
 	bool		strict;
 	/* No distance can be had from the query: all rows are equally far. */
 	bool		unordered;
@@ -91,7 +92,7 @@ typedef struct AnnScan
 	double		limit;			/* beyond it hits were forgotten, to save memory */
 	AnnHit		current;		/* being handed out */
 	uint32		next_more;		/* of current */
-	struct AnnReturned_hash *returned;	/* rows handed out */
+	struct ann_tids_hash *returned; /* rows handed out */
 	AnnStore	store;			/* of values, if the method has any */
 	struct AnnFetch *fetch;		/* reads rows of the table; NULL until needed */
 	MemoryContext value_context;	/* a value that was read */
@@ -100,8 +101,8 @@ typedef struct AnnScan
 	TupleTableSlot *rest_out;
 	bool		settled;		/* the rest is sorted by true distances, */
 	uint64		previous;		/* and this is the row it gave last */
-	bool		late;			/* the rest has come to the late rows */
-	ann_hit_heap late_hits;		/* rows that turned out to be late */
+	bool		missed;			/* rows came too late to be in order */
+	double		end;			/* what is not nearer has been returned; or NaN */
 } AnnScan;
 
 /*
@@ -112,9 +113,9 @@ typedef struct AnnScan
 typedef struct AnnScanMethods
 {
 	/*
-	 * Opens the scan's space, once per scan.
+	 * Opens the space of an index, in the current memory context.
 	 */
-	void		(*open) (AnnScan *scan);
+	void		(*open) (Relation index, AnnSpace *space);
 
 	/*
 	 * Starts the search for scan->query: makes scan->state.

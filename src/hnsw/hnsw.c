@@ -254,7 +254,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	fresh = Min(0.5 * levels / (1 + log(hnsw_ef_search)), 1);
 	cost.first = levels * index.shape.m + 2.0 * index.shape.m * hnsw_ef_search * fresh;
 	cost.further = 1;
-	AnnCostEstimate(root, path, loop_count, &cost, startup, total, selectivity, correlation, pages);
+	AnnCostEstimate(path, &cost, startup, total, selectivity, correlation, pages);
 }
 
 ANN_FUNCTION(ann_hnsw_handler)
@@ -269,6 +269,7 @@ ANN_FUNCTION(ann_hnsw_handler)
 	routine->amcostestimate = hnswcostestimate;
 	routine->amoptions = hnswoptions;
 	routine->ambuildphasename = hnswbuildphasename;
+	routine->amusemaintenanceworkmem = true;
 
 	PG_RETURN_POINTER(routine);
 }

@@ -590,9 +590,7 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 	HnswCreateMetaPage(rel, MAIN_FORKNUM, meta);
 
 	/* What was cached is that of the index before a TRUNCATE. */
-	if (rel->rd_amcache != NULL)
-		pfree(rel->rd_amcache);
-	rel->rd_amcache = NULL;
+	AnnForgetCache(rel);
 	HnswOpen(&index, rel);
 
 	build.heap = heap;

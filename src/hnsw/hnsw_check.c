@@ -360,9 +360,7 @@ check_page(HnswVerifier *verifier, PGAlignedBlock *copy, BufferAccessStrategy st
 
 	count = PageGetMaxOffsetNumber(page);
 	verifier->offset = InvalidOffsetNumber;
-	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnPageOpaqueData)) ||
-		AnnPageGetOpaque(page)->page_id != ANN_PAGE_ID ||
-		AnnPageGetOpaque(page)->kind != HNSW_PAGE_ITEMS || count > verifier->index.slots)
+	if (!AnnPageIs(page, HNSW_PAGE_ITEMS) || count > verifier->index.slots)
 	{
 		AnnCheckReport(verifier->check, "I2", verifier->blkno, InvalidOffsetNumber,
 					   "the page is not one of items");
@@ -404,9 +402,7 @@ HnswCheckIndex(Relation rel, AnnCheck *check)
 	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
 
 	/* It is the metapage as it is that counts, not what is remembered of it. */
-	if (rel->rd_amcache != NULL)
-		pfree(rel->rd_amcache);
-	rel->rd_amcache = NULL;
+	AnnForgetCache(rel);
 	HnswOpen(&verifier.index, rel);
 
 	if (verifier.index.shape.near_size > 0)

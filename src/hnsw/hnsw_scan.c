@@ -40,12 +40,12 @@ evaluate(AnnScan *scan, const HnswIndex *index, Page page, HnswElement element,
 }
 
 static void
-hnsw_scan_open(AnnScan *scan)
+hnsw_scan_open(Relation rel, AnnSpace *space)
 {
 	HnswIndex	index;
 
-	HnswOpen(&index, scan->index);
-	scan->space = index.space;
+	HnswOpen(&index, rel);
+	*space = index.space;
 }
 
 static void
@@ -152,7 +152,7 @@ hnsw_scan_next_batch(AnnScan *scan)
 	 * cannot; nothing has been returned yet, so reading everything is both
 	 * complete and in order.
 	 */
-	if (HnswSearchExhausted(&state->search) && state->found == 0)
+	if (HnswSearchExhausted(&state->search) && !scan->begun)
 		n = 0;
 
 	for (int i = 0; i < n; i++)

@@ -144,7 +144,7 @@ ivfflatcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	cost.first = IvfCentresSeen(lists, ivfflat_probes) + lists / index.centres_per_page +
 		tuples * Min(ivfflat_probes / lists, 1);
 	cost.further = 1;
-	AnnCostEstimate(root, path, loop_count, &cost, startup, total, selectivity, correlation, pages);
+	AnnCostEstimate(path, &cost, startup, total, selectivity, correlation, pages);
 }
 
 ANN_FUNCTION(ann_ivfflat_handler)

@@ -321,7 +321,6 @@ typedef struct IvfTargets
 extern bool IvfRecall(Relation rel, IvfMetaPageData *meta, IvfTargets *targets);
 extern void IvfRemember(Relation rel, const IvfMetaPageData *meta);
 extern void IvfRememberTargets(const IvfIndex *index);
-extern void IvfForget(Relation rel);
 
 /*
  * Finds the list a point belongs to, and where its centre is, among the centres

@@ -68,14 +68,6 @@ IvfRememberTargets(const IvfIndex *index)
 	cache->targets.values = index->store.target;
 }
 
-void
-IvfForget(Relation rel)
-{
-	if (rel->rd_amcache != NULL)
-		pfree(rel->rd_amcache);
-	rel->rd_amcache = NULL;
-}
-
 static Size
 levels_size(const IvfIndex *index)
 {
@@ -119,7 +111,7 @@ static void
 read_centres(IvfIndex *index, const IvfMetaPageData *meta)
 {
 	Relation	rel = index->rel;
-	IvfCache   *cache = MemoryContextAlloc(rel->rd_indexcxt, cache_size(index, meta->lists));
+	IvfCache   *cache = MemoryContextAllocHuge(rel->rd_indexcxt, cache_size(index, meta->lists));
 	ivf_list_heap groups;
 	IvfCentrePage page;
 
@@ -128,7 +120,7 @@ read_centres(IvfIndex *index, const IvfMetaPageData *meta)
 	cache->targets.values = index->store.target;
 	cache->changes = meta->changes;
 	cache->count = 0;
-	IvfForget(rel);
+	AnnForgetCache(rel);
 	rel->rd_amcache = cache;
 
 	ivf_list_heap_init(&groups, 64);

@@ -30,7 +30,7 @@ typedef struct IvfNewList
 	uint32		last;			/* of these, in the first segment */
 } IvfNewList;
 
-struct taken_hash;
+struct ann_tids_hash;
 
 typedef struct IvfChange
 {
@@ -61,7 +61,7 @@ typedef struct IvfChange
 	/* Lists from which rows are taken, and the heap TIDs of these. */
 	IvfList    *neighbours;
 	int			nneighbours;
-	struct taken_hash *taken;	/* NULL if there are none */
+	struct ann_tids_hash *taken;	/* NULL if there are none */
 } IvfChange;
 
 static inline IvfRow

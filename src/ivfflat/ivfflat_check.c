@@ -12,25 +12,8 @@
 #include "miscadmin.h"
 #include "utils/rel.h"
 
+#include "am/am_tids.h"
 #include "ivfflat/ivfflat.h"
-
-/* A place of a segment. */
-typedef struct SeenPlace
-{
-	uint64		place;
-	char		status;
-} SeenPlace;
-
-#define SH_PREFIX seen
-#define SH_ELEMENT_TYPE SeenPlace
-#define SH_KEY_TYPE uint64
-#define SH_KEY place
-#define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) &(key), sizeof(uint64))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 /* A list as its centre says. */
 typedef struct SeenList
@@ -58,18 +41,12 @@ typedef struct IvfVerifier
 	IvfIndex	index;
 	AnnCheck   *check;
 	IvfMetaPageData meta;
-	BlockNumber nblocks;
+	BlockNumber nblocks;		/* at the beginning */
 	lists_hash *lists;
-	seen_hash  *segments;		/* places of those in chains */
+	ann_tids_hash  *segments;		/* places of those in chains */
 	AnnVisited	centre_pages;	/* and those of groups */
 	PGAlignedBlock page;		/* a copy of the one being checked */
 } IvfVerifier;
-
-static uint64
-place(BlockNumber blkno, OffsetNumber offset)
-{
-	return ((uint64) blkno << 16) | offset;
-}
 
 /* Copies a page; false if it is not of that kind, or was never written. */
 static bool
@@ -79,7 +56,9 @@ copy_page(IvfVerifier *verifier, BlockNumber blkno, uint16 kind)
 	Buffer		buf;
 
 	CHECK_FOR_INTERRUPTS();
-	if (blkno == ANN_METAPAGE_BLKNO || blkno >= verifier->nblocks)
+	/* Lists that we walk may have come to pages that inserts have added since. */
+	if (blkno == ANN_METAPAGE_BLKNO ||
+		(blkno >= verifier->nblocks && blkno >= RelationGetNumberOfBlocks(verifier->index.rel)))
 		return false;
 
 	buf = ReadBuffer(verifier->index.rel, blkno);
@@ -205,15 +184,13 @@ walk_list(IvfVerifier *verifier, uint32 list, ItemPointerData at)
 		OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&at);
 		IvfSegment	segment = NULL;
 		bool		damaged;
-		bool		found;
 		Size		size;
 
 		if (copy_page(verifier, blkno, IVF_PAGE_LISTS))
 			segment = get_item(verifier, offset, IvfSegmentSize(verifier->index.row_size, 1), &size, &damaged);
 		if (segment == NULL || segment->list != list)
 			return false;
-		seen_insert(verifier->segments, place(blkno, offset), &found);
-		if (found)
+		if (!AnnTidsAdd(verifier->segments, &at))
 			return false;
 		at = segment->next;
 	}
@@ -255,22 +232,22 @@ check_row(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset, IvfRow 
 
 /* Has a segment come to its list since we walked it? */
 static bool
-is_new(IvfVerifier *verifier, uint32 list, BlockNumber blkno, OffsetNumber offset)
+is_new(IvfVerifier *verifier, uint32 list, const ItemPointerData *at)
 {
 	SeenList   *seen = lists_lookup(verifier->lists, list);
 	PGAlignedBlock saved = verifier->page;
 	IvfCentre	centre = NULL;
-	seen_hash  *segments = verifier->segments;
+	ann_tids_hash  *segments = verifier->segments;
 	bool		damaged;
 	bool		result;
 	Size		size;
 
 	if (copy_page(verifier, seen->blkno, IVF_PAGE_CENTRES))
 		centre = get_item(verifier, seen->offset, verifier->index.centre_size, &size, &damaged);
-	verifier->segments = seen_create(CurrentMemoryContext, 64, NULL);
+	verifier->segments = ann_tids_create(CurrentMemoryContext, 64, NULL);
 	result = centre != NULL && walk_list(verifier, list, centre->first) &&
-		seen_lookup(verifier->segments, place(blkno, offset)) != NULL;
-	seen_destroy(verifier->segments);
+		AnnTidsHave(verifier->segments, at);
+	ann_tids_destroy(verifier->segments);
 	verifier->segments = segments;
 	verifier->page = saved;
 	return result;
@@ -283,6 +260,7 @@ check_segment(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset)
 	Size		size;
 	bool		damaged;
 	IvfSegment	segment = get_item(verifier, offset, IvfSegmentSize(row_size, 1), &size, &damaged);
+	ItemPointerData at;
 
 	if (damaged)
 		AnnCheckReport(verifier->check, "I2", blkno, offset, "the size of a segment is wrong");
@@ -299,8 +277,8 @@ check_segment(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset)
 	if (lists_lookup(verifier->lists, segment->list) == NULL)
 		return;
 
-	if (seen_lookup(verifier->segments, place(blkno, offset)) == NULL &&
-		!is_new(verifier, segment->list, blkno, offset))
+	ItemPointerSet(&at, blkno, offset);
+	if (!AnnTidsHave(verifier->segments, &at) && !is_new(verifier, segment->list, &at))
 		AnnCheckReport(verifier->check, "I5", blkno, offset, "list %u does not lead to its segment", segment->list);
 
 	for (int i = 0; i < segment->count; i++)
@@ -357,7 +335,7 @@ IvfCheckIndex(Relation rel, AnnCheck *check)
 	verifier->check = check;
 	IvfOpen(&verifier->index, rel);
 	verifier->lists = lists_create(CurrentMemoryContext, 256, NULL);
-	verifier->segments = seen_create(CurrentMemoryContext, 256, NULL);
+	verifier->segments = ann_tids_create(CurrentMemoryContext, 256, NULL);
 	AnnVisitedInit(&verifier->centre_pages, 64);
 
 	IvfLockChanges(&verifier->index, ShareLock);
@@ -369,7 +347,7 @@ IvfCheckIndex(Relation rel, AnnCheck *check)
 		check_page(verifier, blkno);
 	IvfUnlockChanges(&verifier->index, ShareLock);
 
-	seen_destroy(verifier->segments);
+	ann_tids_destroy(verifier->segments);
 	lists_destroy(verifier->lists);
 	pfree(verifier);
 }

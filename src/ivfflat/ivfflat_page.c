@@ -60,7 +60,7 @@ IvfPrepare(IvfIndex *index, Relation rel, const AnnSpace *space, bool stored)
 	index->building = true;
 
 	/* What was cached is that of the index before a TRUNCATE. */
-	IvfForget(rel);
+	AnnForgetCache(rel);
 }
 
 /* Opens the space; an error if the metapage does not agree with it. */

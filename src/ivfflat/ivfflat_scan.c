@@ -38,12 +38,12 @@ typedef struct Estimator
 } Estimator;
 
 static void
-ivf_scan_open(AnnScan *scan)
+ivf_scan_open(Relation rel, AnnSpace *space)
 {
 	IvfIndex	index;
 
-	IvfOpen(&index, scan->index);
-	scan->space = index.space;
+	IvfOpen(&index, rel);
+	*space = index.space;
 }
 
 static void
@@ -141,23 +141,29 @@ add_tids(AnnScan *scan, const IvfIndex *index, IvfSegment segment)
 		AnnScanAdd(scan, 0, 0, &IvfSegmentRow(segment, index->row_size, i)->tid, 1, NULL);
 }
 
-/* Adds the rows of a list; false if it was replaced meanwhile. */
+/*
+ * Adds the rows of a list; false if it was replaced meanwhile.  Of segments there
+ * are copies, as the shell may take its time, with temporary files even.
+ */
 static bool
 add_list(AnnScan *scan, IvfIndex *index, const IvfList *list)
 {
+	PGAlignedBlock copy;
+	IvfSegment	segment = (IvfSegment) copy.data;
 	IvfWalk		walk;
 
 	IvfWalkBegin(&walk, index, list->number, list->first, false);
 	while (IvfWalkNext(&walk, BUFFER_LOCK_SHARE))
 	{
-		if (scan->unordered)
-			add_tids(scan, index, walk.segment);
-		else if (index->bits == 0)
-			add_values(scan, index, walk.segment);
-		else
-			add_codes(scan, index, list, walk.segment);
-		scan->counters.scored += walk.segment->count;
+		memcpy(segment, walk.segment, IvfSegmentSize(index->row_size, walk.segment->count));
 		UnlockReleaseBuffer(walk.buf);
+		if (scan->unordered)
+			add_tids(scan, index, segment);
+		else if (index->bits == 0)
+			add_values(scan, index, segment);
+		else
+			add_codes(scan, index, list, segment);
+		scan->counters.scored += segment->count;
 	}
 	return !walk.gone;
 }

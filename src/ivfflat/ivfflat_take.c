@@ -9,30 +9,13 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "miscadmin.h"
 
+#include "am/am_tids.h"
 #include "ivfflat/ivfflat_change.h"
 
 /* How many lists rows are taken from. */
 #define NEIGHBOURS 8
-
-typedef struct Taken
-{
-	uint64		tid;
-	char		status;
-} Taken;
-
-#define SH_PREFIX taken
-#define SH_ELEMENT_TYPE Taken
-#define SH_KEY_TYPE uint64
-#define SH_KEY tid
-#define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) &(key), sizeof(uint64))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 /* A centre that rows are compared with by their codes. */
 typedef struct Rival
@@ -53,13 +36,6 @@ typedef struct Contest
 	float	   *x;				/* room for a vector */
 	char	   *rows;			/* room for those of a segment */
 } Contest;
-
-static uint64
-tid_key(IvfRow row)
-{
-	return ((uint64) ItemPointerGetBlockNumberNoCheck(&row->tid) << 16) |
-		ItemPointerGetOffsetNumberNoCheck(&row->tid);
-}
 
 /* Prepares a centre to be compared with rows of the list around another. */
 static void
@@ -134,13 +110,11 @@ take_row(Contest *contest, IvfRow row)
 
 	if (best < n)
 	{
-		bool		found;
-
 		IvfReserveRows(change, 1);
 		IvfEncodeRow(index, contest->centres[best], &point, IvfRowValue(index, row), &row->tid,
 					 IvfChangeRow(change, change->count));
 		change->new[change->count++] = best;
-		taken_insert(change->taken, tid_key(row), &found);
+		AnnTidsAdd(change->taken, &row->tid);
 	}
 	pfree(point.prepared);
 }
@@ -220,7 +194,7 @@ IvfTakeRows(IvfChange *change)
 	IvfDecodeCentre(index, change->from[0].centre, contest->x);
 	IvfPointOfVector(index, contest->x, &point);
 	IvfQueueInit(&queue, index, &point, IVF_SEARCH, NEIGHBOURS + 1);
-	change->taken = taken_create(CurrentMemoryContext, 64, NULL);
+	change->taken = ann_tids_create(CurrentMemoryContext, 64, NULL);
 	change->neighbours = palloc(sizeof(IvfList) * NEIGHBOURS);
 	while (change->nneighbours < NEIGHBOURS &&
 		   IvfQueueNext(&queue, &change->neighbours[change->nneighbours]))
@@ -233,7 +207,7 @@ IvfTakeRows(IvfChange *change)
 
 /* Removes rows that were taken from a list, which may have new segments before. */
 static void
-remove_from_list(IvfIndex *index, taken_hash *taken, const IvfList *list)
+remove_from_list(IvfIndex *index, ann_tids_hash *taken, const IvfList *list)
 {
 	Size		row_size = index->row_size;
 	IvfWalk		walk;
@@ -246,7 +220,7 @@ remove_from_list(IvfIndex *index, taken_hash *taken, const IvfList *list)
 		AnnEdit		edit;
 
 		for (int i = 0; i < walk.segment->count && !any; i++)
-			any = taken_lookup(taken, tid_key(IvfSegmentRow(walk.segment, row_size, i))) != NULL;
+			any = AnnTidsHave(taken, &IvfSegmentRow(walk.segment, row_size, i)->tid);
 		if (!any)
 		{
 			UnlockReleaseBuffer(walk.buf);
@@ -256,7 +230,7 @@ remove_from_list(IvfIndex *index, taken_hash *taken, const IvfList *list)
 		AnnEditBegin(&edit, index->rel, false);
 		segment = AnnEditItem(&edit, walk.buf, ItemPointerGetOffsetNumber(&walk.at));
 		for (int i = segment->count - 1; i >= 0; i--)
-			if (taken_lookup(taken, tid_key(IvfSegmentRow(segment, row_size, i))) != NULL)
+			if (AnnTidsHave(taken, &IvfSegmentRow(segment, row_size, i)->tid))
 				IvfRemoveRow(segment, row_size, i);
 		AnnEditCommit(&edit);
 		AnnPoint("ivfflat W7");
@@ -286,7 +260,7 @@ IvfRemoveTaken(IvfChange *change)
 
 /* Adds the heap TIDs of a list. */
 static void
-note_rows(IvfIndex *index, taken_hash *taken, const IvfList *list)
+note_rows(IvfIndex *index, ann_tids_hash *taken, const IvfList *list)
 {
 	IvfWalk		walk;
 
@@ -294,11 +268,7 @@ note_rows(IvfIndex *index, taken_hash *taken, const IvfList *list)
 	while (IvfWalkNext(&walk, BUFFER_LOCK_SHARE))
 	{
 		for (int i = 0; i < walk.segment->count; i++)
-		{
-			bool		found;
-
-			taken_insert(taken, tid_key(IvfSegmentRow(walk.segment, index->row_size, i)), &found);
-		}
+			AnnTidsAdd(taken, &IvfSegmentRow(walk.segment, index->row_size, i)->tid);
 		UnlockReleaseBuffer(walk.buf);
 	}
 }
@@ -312,14 +282,14 @@ is_taker(const IvfMetaPageData *meta, const IvfList *list)
 void
 IvfFinishTaking(IvfIndex *index)
 {
-	taken_hash *taken;
+	ann_tids_hash *taken;
 	IvfMetaPageData meta;
 
 	IvfReadMeta(index, &meta);
 	if (meta.taker == 0)
 		return;
 
-	taken = taken_create(CurrentMemoryContext, 256, NULL);
+	taken = ann_tids_create(CurrentMemoryContext, 256, NULL);
 	for (int pass = 0; pass < 2; pass++)
 	{
 		IvfQueue	queue;
@@ -334,6 +304,6 @@ IvfFinishTaking(IvfIndex *index)
 				remove_from_list(index, taken, &list);
 		}
 	}
-	taken_destroy(taken);
+	ann_tids_destroy(taken);
 	forget_taker(index);
 }

@@ -111,7 +111,7 @@ lshcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 		reads = Min(reads, lsh_max_probes);
 	cost.first = tuples * Min(reads / leaves, 1);
 	cost.further = 1;
-	AnnCostEstimate(root, path, loop_count, &cost, startup, total, selectivity, correlation, pages);
+	AnnCostEstimate(path, &cost, startup, total, selectivity, correlation, pages);
 }
 
 ANN_FUNCTION(ann_lsh_handler)

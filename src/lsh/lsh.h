@@ -12,9 +12,6 @@
 #include "am/am_point.h"
 #include "lsh/lsh_page.h"
 
-/* The patience of an index that was built from too few rows to measure it. */
-#define LSH_DEFAULT_PATIENCE 4
-
 /* Phases of a build. */
 #define PROGRESS_LSH_LOAD ANN_PHASE_METHOD
 #define PROGRESS_LSH_WRITE (ANN_PHASE_METHOD + 1)

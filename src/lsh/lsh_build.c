@@ -254,6 +254,11 @@ next_node(Writer *writer, const LshPlace *low)
 	end_level(writer);
 	writer->buf = buf;
 	note_node(writer, low);
+
+	/* Who holds a lock cannot be interrupted. */
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	CHECK_FOR_INTERRUPTS();
+	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
 }
 
 /* Writes an entry, which begins with its place. */
@@ -333,7 +338,6 @@ write_tables(LshIndex *index, Tuplesortstate *sort)
 		bool		isnull;
 		int			next = DatumGetInt64(slot_getattr(slot, 1, &isnull)) >> 32;
 
-		CHECK_FOR_INTERRUPTS();
 		while (table < next)
 		{
 			end_table(&writer);

@@ -21,8 +21,8 @@
 #include "utils/snapmgr.h"
 
 #include "am/am_fetch.h"
+#include "am/am_tids.h"
 #include "lsh/lsh.h"
-#include "space/random.h"
 
 /* A heap TID, and the tables that have it, once or twice. */
 typedef struct SeenTid
@@ -89,10 +89,7 @@ look_at(LshVerifier *verifier, BlockNumber blkno, int level, int *count)
 	memcpy(page, BufferGetPage(buf), BLCKSZ);
 	UnlockReleaseBuffer(buf);
 
-	if (AnnPageIsUnused(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(AnnPageOpaqueData)) ||
-		AnnPageGetOpaque(page)->page_id != ANN_PAGE_ID ||
-		AnnPageGetOpaque(page)->kind != LSH_PAGE_NODE ||
-		node->table != verifier->table ||
+	if (!AnnPageIs(page, LSH_PAGE_NODE) || node->table != verifier->table ||
 		(level < 0 ? node->level == 0 : node->level != level))
 	{
 		report(verifier, "I2", -1, "the page is not a node of its table and level");
@@ -268,9 +265,7 @@ check_row(LshVerifier *verifier, LshNode node, int i, const LshPlace *from, void
 
 	if (verifier->table == 0)
 		AnnCheckTid(verifier->check, &row->place.tid);
-	seen = seen_insert(verifier->tids,
-					   ((uint64) ItemPointerGetBlockNumberNoCheck(&row->place.tid) << 16) |
-					   ItemPointerGetOffsetNumberNoCheck(&row->place.tid), &found);
+	seen = seen_insert(verifier->tids, AnnTidNumber(&row->place.tid), &found);
 	if (!found)
 		seen->tables = seen->twice = 0;
 	seen->twice |= seen->tables & bit;
@@ -312,15 +307,17 @@ check_tables(LshVerifier *verifier)
 	seen_start_iterate(verifier->tids, &iterator);
 	while ((seen = seen_iterate(verifier->tids, &iterator)) != NULL)
 	{
-		BlockNumber blkno = seen->tid >> 16;
-		OffsetNumber offset = seen->tid & 0xFFFF;
+		BlockNumber blkno;
+		OffsetNumber offset;
 		ItemPointerData tid;
 		Datum		value;
 
 		if (seen->tables == all && seen->twice == 0)
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		ItemPointerSet(&tid, blkno, offset);
+		AnnTidOfNumber(seen->tid, &tid);
+		blkno = ItemPointerGetBlockNumberNoCheck(&tid);
+		offset = ItemPointerGetOffsetNumberNoCheck(&tid);
 		if (!ItemPointerIsValid(&tid) || blkno >= nblocks ||
 			AnnFetchValue(fetch, &tid, GetActiveSnapshot(), &value))
 			AnnCheckReport(verifier->check, "I7", ANN_METAPAGE_BLKNO, InvalidOffsetNumber,

@@ -56,7 +56,7 @@ count_page(Survey *survey, BlockNumber blkno, BufferAccessStrategy strategy)
 	Page		page = BufferGetPage(buf);
 
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	if (AnnPageIsUnused(page) || AnnPageIs(page, LSH_PAGE_FREE))
+	if (AnnPageIsUnused(page))
 		survey->unused++;
 	else
 	{

@@ -29,8 +29,7 @@ new_page(LshIndex *index)
 		/* What the free space map says is a proposal. */
 		if (ConditionalLockBuffer(buf))
 		{
-			if (AnnPageIsUnused(BufferGetPage(buf)) ||
-				AnnPageGetOpaque(BufferGetPage(buf))->kind == LSH_PAGE_FREE)
+			if (AnnPageIsUnused(BufferGetPage(buf)))
 				return buf;
 			LockBuffer(buf, BUFFER_LOCK_UNLOCK);
 		}

@@ -125,9 +125,7 @@ LshCreate(Relation rel, ForkNumber fork, const LshMetaPageData *meta)
 		write_tree(rel, fork, table);
 
 	/* What was cached is that of the index before a TRUNCATE. */
-	if (rel->rd_amcache != NULL)
-		pfree(rel->rd_amcache);
-	rel->rd_amcache = NULL;
+	AnnForgetCache(rel);
 }
 
 void
@@ -273,16 +271,8 @@ read_page(LshIndex *index, BlockNumber blkno, int level, int lockmode)
 static bool
 is_node(LshIndex *index, Buffer buf)
 {
-	Page		page = BufferGetPage(buf);
-
-	if (AnnPageIsUnused(page))
-		return false;
-	if (PageGetSpecialSize(page) == MAXALIGN(sizeof(AnnPageOpaqueData)) &&
-		AnnPageGetOpaque(page)->page_id == ANN_PAGE_ID &&
-		AnnPageGetOpaque(page)->kind == LSH_PAGE_FREE)
-		return false;
 	AnnCheckPage(index->rel, buf, LSH_PAGE_NODE);
-	return true;
+	return !AnnPageIsUnused(BufferGetPage(buf));
 }
 
 Buffer

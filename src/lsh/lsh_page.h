@@ -13,9 +13,8 @@
 #define LSH_MAGIC 0x4C534848
 #define LSH_VERSION 1
 
-/* Kinds of pages. */
+/* Kind of all pages but the metapage and those that are free. */
 #define LSH_PAGE_NODE ANN_PAGE_METHOD
-#define LSH_PAGE_FREE (ANN_PAGE_METHOD + 1)
 
 /* An index knows how patient to be for so many values of recall. */
 #define LSH_RECALLS 5

@@ -18,18 +18,17 @@ typedef struct LshScanState
 	LshIndex	index;
 	LshValue	value;
 	LshSearch  *search;
-	bool		begun;
 	bool		complete;		/* all rows were looked at */
 	bool		capped;			/* by lsh.max_probes */
 } LshScanState;
 
 static void
-lsh_scan_open(AnnScan *scan)
+lsh_scan_open(Relation rel, AnnSpace *space)
 {
 	LshIndex	index;
 
-	LshOpen(&index, scan->index);
-	scan->space = index.space;
+	LshOpen(&index, rel);
+	*space = index.space;
 }
 
 static void
@@ -67,11 +66,13 @@ search_on(LshScanState *state)
 	}
 }
 
-/* Adds a row that is not nearer than the distance given; if values are stored whole, it is that. */
+/* Adds a row between two bounds of its distance; if values are stored whole, they are it. */
 static void
-add_row(AnnScan *scan, double distance, const ItemPointerData *tid)
+add_row(AnnScan *scan, double lower, double upper, const ItemPointerData *tid)
 {
-	AnnScanAdd(scan, distance, scan->space.bits > 0 ? DBL_MIN : 0, tid, 1, NULL);
+	double		error = scan->space.bits > 0 ? (upper - lower) / 2 + DBL_MIN : 0;
+
+	AnnScanAdd(scan, lower + error, error, tid, 1, NULL);
 }
 
 static bool
@@ -81,16 +82,15 @@ lsh_scan_next_batch(AnnScan *scan)
 	int64		before = LshSearchScored(state->search);
 	const LshFound *row;
 
-	if (state->begun &&
+	if (scan->begun &&
 		(state->capped || isinf(scan->horizon) || !LshSearchMore(state->search)))
 		return false;
 
-	state->begun = true;
 	search_on(state);
 	scan->counters.scored += LshSearchScored(state->search) - before;
 	scan->horizon = LshSearchBound(state->search);
 	while ((row = LshSearchNext(state->search)) != NULL)
-		add_row(scan, row->lower, &row->tid);
+		add_row(scan, row->lower, row->upper, &row->tid);
 	return true;
 }
 
@@ -104,6 +104,7 @@ add_leaf(AnnScan *scan, LshIndex *index, LshNode node, int count)
 	for (int i = 0; i < count; i++)
 	{
 		LshRow		row = LshNodeRow(index, node, i);
+		AnnRabitqRange range;
 		double		distance;
 
 		if (scan->unordered)
@@ -112,7 +113,8 @@ add_leaf(AnnScan *scan, LshIndex *index, LshNode node, int count)
 			continue;
 		}
 		LshDistances(&state->value, &row, 1, &distance);
-		add_row(scan, LshBounds(&state->value, row, distance).lower, &row->place.tid);
+		range = LshBounds(&state->value, row, distance);
+		add_row(scan, range.lower, range.upper, &row->place.tid);
 	}
 }
 

@@ -12,9 +12,9 @@
 #include "miscadmin.h"
 #include "utils/rel.h"
 
+#include "am/am_tids.h"
 #include "am/am_visited.h"
 #include "lsh/lsh.h"
-#include "space/random.h"
 
 /*
  * A prefix of keys of a table, of which the last digit is the rank-th best; or
@@ -68,23 +68,6 @@ typedef struct LshInner
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-typedef struct LshSeen
-{
-	uint64		tid;
-	char		status;
-} LshSeen;
-
-#define SH_PREFIX seen
-#define SH_ELEMENT_TYPE LshSeen
-#define SH_KEY_TYPE uint64
-#define SH_KEY tid
-#define SH_HASH_KEY(tb, key) ((uint32) AnnMix(key))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
 typedef struct LshRows
 {
 	LshFound   *rows;
@@ -116,7 +99,7 @@ struct LshSearch
 	uint32		changed;		/* reads when best last changed */
 	lsh_best_heap best;
 	LshRows		candidates;		/* rows that were, when found, within the bound */
-	seen_hash  *seen;			/* these */
+	ann_tids_hash *seen;		/* these */
 	LshRows		others;			/* may contain a row several times */
 	bool		forgot;			/* there were more others than memory */
 	int64		next;			/* candidate to be looked at */
@@ -125,12 +108,6 @@ struct LshSearch
 /*
  * Rows
  */
-
-static uint64
-tid_number(const ItemPointerData *tid)
-{
-	return ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) | ItemPointerGetOffsetNumberNoCheck(tid);
-}
 
 /* How many rows of a kind a search may keep. */
 static int64
@@ -182,10 +159,7 @@ note_best(LshSearch *search, const LshFound *row)
 static void
 add_candidate(LshSearch *search, const LshFound *row)
 {
-	bool		found;
-
-	seen_insert(search->seen, tid_number(&row->tid), &found);
-	if (found)
+	if (!AnnTidsAdd(search->seen, &row->tid))
 		return;
 	add_to_rows(&search->candidates, row);
 	note_best(search, row);
@@ -483,7 +457,7 @@ LshSearchBegin(LshIndex *index, const LshValue *value, int k)
 	AnnVisitedInit(&search->visited, 1024);
 	lsh_best_heap_init(&search->best, k);
 	init_rows(&search->candidates, 256);
-	search->seen = seen_create(CurrentMemoryContext, 512, NULL);
+	search->seen = ann_tids_create(CurrentMemoryContext, 512, NULL);
 	init_rows(&search->others, 1024);
 
 	for (int table = 0; table < index->hash.tables; table++)
@@ -530,7 +504,7 @@ LshSearchNext(LshSearch *search)
 bool
 LshSearchFound(const LshSearch *search, const ItemPointerData *tid)
 {
-	return seen_lookup(search->seen, tid_number(tid)) != NULL;
+	return AnnTidsHave(search->seen, tid);
 }
 
 bool

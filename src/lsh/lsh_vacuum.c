@@ -113,7 +113,7 @@ unlink_leaf(LshIndex *index, Buffer parent_buf, int count, int slot, Buffer left
 	downlink = LshNodeDownlink(LshPageNode(parent_page), slot);
 	memmove(downlink, downlink + 1, sizeof(LshDownlink) * (count - slot - 1));
 	LshPageSetCount(parent_page, sizeof(LshDownlink), count - 1);
-	AnnInitPage(page, LSH_PAGE_FREE);
+	AnnInitPage(page, ANN_PAGE_FREE);
 	AnnEditCommit(&edit);
 	AnnPoint("lsh W7");
 
@@ -184,15 +184,13 @@ record_free_pages(LshVacuum *vacuum, AnnVisited *leaves, BlockNumber nblocks)
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < nblocks; blkno++)
 	{
 		Buffer		buf;
-		Page		page;
 
 		if (AnnVisitedHas(leaves, blkno))
 			continue;
 		AnnVacuumDelayPoint();
 		buf = ReadBufferExtended(rel, MAIN_FORKNUM, blkno, RBM_NORMAL, vacuum->index.strategy);
 		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		page = BufferGetPage(buf);
-		if (AnnPageIsUnused(page) || AnnPageGetOpaque(page)->kind == LSH_PAGE_FREE)
+		if (AnnPageIsUnused(BufferGetPage(buf)))
 		{
 			RecordFreeIndexPage(rel, blkno);
 			vacuum->stats->pages_free++;

@@ -57,8 +57,8 @@ my @damages = (
 
 	[ 'page id', sub { put(leaf(), BLCKSZ - 2, pack('S', 0)) }, qr/^I2\|/m ],
 	[ 'page kind', sub { put(leaf(), BLCKSZ - 4, pack('S', 77)) }, qr/^I2\|/m ],
-	[ 'leaf freed', sub { put(leaf(), BLCKSZ - 4, pack('S', 17)) }, qr/^I2\|/m ],
-	[ 'root freed', sub { put(1, BLCKSZ - 4, pack('S', 17)) }, qr/^I2\|/m ],
+	[ 'leaf freed', sub { put(leaf(), BLCKSZ - 4, pack('S', 3)) }, qr/^I2\|/m ],
+	[ 'root freed', sub { put(1, BLCKSZ - 4, pack('S', 3)) }, qr/^I2\|/m ],
 	[ 'table of a leaf', sub { put(leaf(), NODE, pack('S', 1)) }, qr/^I2\|/m ],
 	[ 'level of a leaf', sub { put(leaf(), NODE + 2, pack('S', 1)) }, qr/^I2\|/m ],
 	[ 'level of a root', sub { put(1, NODE + 2, pack('S', 0)) }, qr/^I2\|/m ],
