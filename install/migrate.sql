@@ -7,6 +7,8 @@
 -- and what is missing is added.  Tables are not touched.  Indexes are not
 -- either: ann recognizes those that pgvector built, and asks for a REINDEX.
 --
+-- As in create.sql, nothing is called that another than pg_catalog could have.
+--
 
 -- Complains if the module of pgvector is in this session
 LOAD 'MODULE_PATHNAME';
@@ -19,14 +21,14 @@ ALTER TYPE vector SET (STORAGE = external);
 -- Before 0.6.1, these had the estimators of < and >, and - was its own commutator
 ALTER OPERATOR <= (vector, vector) SET (RESTRICT = scalarlesel, JOIN = scalarlejoinsel);
 ALTER OPERATOR >= (vector, vector) SET (RESTRICT = scalargesel, JOIN = scalargejoinsel);
-UPDATE pg_operator SET oprcom = 0 WHERE oid = '-(vector, vector)'::regoperator;
+UPDATE pg_operator SET oprcom = 0 WHERE oid = '-(vector, vector)'::regoperator::oid;
 
 -- What no command can do to an operator class: the support functions of
 -- vector_l2_ops, in place of pgvector's, are ann_vector_l2_metric, and so on.
 DO $migrate$
 DECLARE
 	entry record;
-	metric regprocedure;
+	metric oid;
 BEGIN
 	FOR entry IN
 		SELECT p.*, p.tableoid, c.opcname
@@ -35,18 +37,18 @@ BEGIN
 			JOIN pg_am a ON a.oid = c.opcmethod
 		WHERE a.amname IN ('hnsw', 'ivfflat')
 	LOOP
-		metric := format('ann_%s(internal)', regexp_replace(entry.opcname, 'ops$', 'metric'));
+		metric := pg_catalog.format('ann_%s(internal)', pg_catalog.regexp_replace(entry.opcname, 'ops$', 'metric'))::regprocedure::oid;
 		IF entry.amprocnum > 1 THEN
 			DELETE FROM pg_amproc WHERE oid = entry.oid;
 			DELETE FROM pg_depend WHERE classid = entry.tableoid AND objid = entry.oid;
-		ELSIF entry.amproc <> metric THEN
+		ELSIF entry.amproc::oid <> metric THEN
 			UPDATE pg_amproc SET amproc = metric WHERE oid = entry.oid;
 			UPDATE pg_depend SET refobjid = metric
-				WHERE classid = entry.tableoid AND objid = entry.oid AND refclassid = 'pg_proc'::regclass;
+				WHERE classid = entry.tableoid AND objid = entry.oid AND refclassid = 'pg_proc'::regclass::oid;
 			-- on the type it depended through the function
 			INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
 				SELECT entry.tableoid, entry.oid, 0, 'pg_type'::regclass, entry.amproclefttype, 0, 'n'
-				WHERE entry.amproclefttype <> 'bit'::regtype;
+				WHERE entry.amproclefttype <> 'bit'::regtype::oid;
 		END IF;
 	END LOOP;
 END
@@ -64,7 +66,7 @@ BEGIN
 			JOIN pg_proc p ON d.classid = p.tableoid AND d.objid = p.oid
 		WHERE e.extname = 'vector' AND d.deptype = 'e' AND p.probin <> 'MODULE_PATHNAME'
 	LOOP
-		EXECUTE format('DROP FUNCTION %s', leftover);
+		EXECUTE pg_catalog.format('DROP FUNCTION %s', leftover);
 	END LOOP;
 END
 $migrate$;
