@@ -140,6 +140,10 @@ SELECT ann_recall('t_pkey');
 SELECT ann_recall('t');
 SELECT ann_tune('h', 1.5);
 SELECT ann_tune('h', 'NaN');
+SET maintenance_work_mem = '1MB';
+SELECT ann_recall('h', 10, 100000);
+SELECT ann_recall('h', 10000, 100);
+RESET maintenance_work_mem;
 \set VERBOSITY default
 CREATE TABLE two (a vector(12), b vector(12));
 SELECT ann_recall('h', query_table => 'two');
@@ -162,22 +166,27 @@ SELECT recall FROM ann_recall('h');
 RESET ROLE;
 SELECT recall > 0.5 AS measured FROM ann_recall('h');
 
--- Expressions of an index are evaluated as the owner of the table
+-- Expressions of an index are evaluated as the owner of the table, and find nothing
+-- in schemas of the user's choice
 CREATE FUNCTION tell_who(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN v; END$$;
 CREATE TABLE owned (v vector(12));
 INSERT INTO owned VALUES (vec(1)), (vec(2));
 CREATE INDEX owned_idx ON owned USING hnsw ((tell_who(v)::vector(12)) vector_l2_ops);
 GRANT CREATE ON SCHEMA public TO regress_ann_reader;
 ALTER TABLE owned OWNER TO regress_ann_reader;
-CREATE FUNCTION evaluated_by() RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION evaluated_by(query text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	CREATE OR REPLACE FUNCTION tell_who(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS
-		'BEGIN RAISE EXCEPTION ''%'', current_user; END';
-	PERFORM ann_recall('owned_idx');
+		'BEGIN RAISE EXCEPTION ''% in %'', current_user, current_setting(''search_path''); END';
+	EXECUTE query;
+	RETURN 'nobody';
 EXCEPTION WHEN raise_exception THEN
 	RETURN SQLERRM;
 END $$;
-SELECT evaluated_by();
+SELECT evaluated_by($$SELECT ann_recall('owned_idx')$$);
+SELECT evaluated_by($$SELECT ann_tune('owned_idx')$$);
+SELECT evaluated_by($$SELECT ann_check('owned_idx', heapallindexed => true)$$);
+SELECT current_user = session_user AS again_myself, current_setting('search_path');
 
 DROP TABLE t, queries, far, two, owned CASCADE;
 DROP FUNCTION by_hand, tuned, evaluated_by, tell_who, vec, element;

@@ -82,6 +82,10 @@ typedef struct AnnOpened
 	Relation	heap;
 	Relation	index;
 	const AnnMethod *method;
+	/* Who opened it, if it is the owner who reads it. */
+	Oid			user;
+	int			security;
+	int			guc_level;		/* or 0 */
 } AnnOpened;
 
 /*
@@ -89,6 +93,14 @@ typedef struct AnnOpened
  * if the user may not read the table.
  */
 extern void AnnOpen(AnnOpened *opened, Oid relid);
+
+/*
+ * For who evaluates expressions of the index.  Until it is closed this is done as
+ * the owner of the table, whose they are; neither can do anything with the rights
+ * of the other: the user's schemas are out of the way.
+ */
+extern void AnnBecomeOwner(AnnOpened *opened);
+
 extern void AnnClose(AnnOpened *opened);
 
 /* Raises an error if an index is not valid: then it may be incomplete. */

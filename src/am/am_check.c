@@ -155,7 +155,10 @@ ANN_FUNCTION(ann_check)
 	{
 		opened.method->check(opened.index, &check);
 		if (PG_GETARG_BOOL(1))
+		{
+			AnnBecomeOwner(&opened);
 			check_table(&check, opened.method, opened.heap, opened.index);
+		}
 	}
 
 	AnnClose(&opened);

@@ -9,6 +9,7 @@
 #include "catalog/index.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -30,6 +31,14 @@ AnnOpen(AnnOpened *opened, Oid relid)
 	/* in the order everybody else takes them */
 	opened->heap = table_open(heapid, AccessShareLock);
 	opened->index = index_open(relid, AccessShareLock);
+	opened->guc_level = 0;
+
+	/* Without a lock, this can have become the index of another table. */
+	if (opened->index->rd_index->indrelid != heapid)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("index \"%s\" was dropped meanwhile", RelationGetRelationName(opened->index))));
+
 	opened->method = AnnFindMethod(opened->index);
 	if (opened->method == NULL)
 		ereport(ERROR,
@@ -44,8 +53,24 @@ AnnOpen(AnnOpened *opened, Oid relid)
 }
 
 void
+AnnBecomeOwner(AnnOpened *opened)
+{
+	GetUserIdAndSecContext(&opened->user, &opened->security);
+	SetUserIdAndSecContext(opened->heap->rd_rel->relowner,
+						   opened->security | SECURITY_RESTRICTED_OPERATION);
+	opened->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
 AnnClose(AnnOpened *opened)
 {
+	if (opened->guc_level > 0)
+	{
+		AtEOXact_GUC(false, opened->guc_level);
+		SetUserIdAndSecContext(opened->user, opened->security);
+	}
 	index_close(opened->index, AccessShareLock);
 	table_close(opened->heap, AccessShareLock);
 }

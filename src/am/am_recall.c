@@ -27,9 +27,6 @@ typedef struct Session
 {
 	AnnOpened	opened;
 	AnnMeasure	measure;
-	Oid			user;
-	int			security;
-	int			nest_level;
 } Session;
 
 static int
@@ -55,10 +52,7 @@ rounded(double value, double unit)
 #define PAGES 1e2
 #define MS 1e3
 
-/*
- * Opens an index, chooses queries, and searches for them exactly.  Expressions of
- * the index are evaluated as its owner, as whenever indexes are maintained.
- */
+/* Opens an index, chooses queries, and searches for them exactly. */
 static void
 begin_session(Session *session, Oid index, int k, int queries, Oid query_table)
 {
@@ -79,11 +73,7 @@ begin_session(Session *session, Oid index, int k, int queries, Oid query_table)
 	if (OidIsValid(query_table))
 		AnnMeasureQueries(&session->measure, query_table, queries);
 
-	GetUserIdAndSecContext(&session->user, &session->security);
-	SetUserIdAndSecContext(opened->heap->rd_rel->relowner,
-						   session->security | SECURITY_RESTRICTED_OPERATION);
-	session->nest_level = NewGUCNestLevel();
-
+	AnnBecomeOwner(opened);
 	if (!OidIsValid(query_table))
 		AnnMeasureSample(&session->measure, queries);
 	AnnMeasureExact(&session->measure);
@@ -92,8 +82,6 @@ begin_session(Session *session, Oid index, int k, int queries, Oid query_table)
 static void
 end_session(Session *session)
 {
-	AtEOXact_GUC(false, session->nest_level);
-	SetUserIdAndSecContext(session->user, session->security);
 	AnnMeasureEnd(&session->measure);
 	AnnClose(&session->opened);
 }
