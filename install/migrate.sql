@@ -70,3 +70,47 @@ BEGIN
 	END LOOP;
 END
 $migrate$;
+
+-- What exists is left alone, on the assumption that it is pgvector's.  Operators and
+-- types that somebody has put in the place of those which pgvector had not yet are
+-- no basis for ours.
+DO $migrate$
+DECLARE
+	stranger text;
+BEGIN
+	WITH member AS (
+		SELECT d.classid, d.objid
+		FROM pg_extension e JOIN pg_depend d ON d.refclassid = e.tableoid AND d.refobjid = e.oid
+		WHERE e.extname = 'vector' AND d.deptype = 'e'),
+	member_operator AS (
+		SELECT o.oprname FROM pg_operator o JOIN member m ON m.classid = o.tableoid AND m.objid = o.oid),
+	member_type AS (
+		SELECT t.oid FROM pg_type t JOIN member m ON m.classid = t.tableoid AND m.objid = t.oid),
+	needed AS (
+		SELECT d.refclassid AS classid, d.refobjid AS objid
+		FROM member m JOIN pg_depend d ON d.classid = m.classid AND d.objid = m.objid
+		WHERE d.refclassid IN ('pg_type'::regclass::oid, 'pg_operator'::regclass::oid)
+		UNION ALL
+		SELECT o.tableoid, o.oid
+		FROM pg_amop a
+			JOIN pg_opfamily f ON f.oid = a.amopfamily
+			JOIN member m ON m.classid = f.tableoid AND m.objid = f.oid
+			JOIN pg_operator o ON o.oid = a.amopopr
+		UNION ALL
+		SELECT o.tableoid, o.oid
+		FROM pg_operator o
+		WHERE o.oprname IN (SELECT oprname FROM member_operator)
+			AND o.oprleft IN (SELECT oid FROM member_type) AND o.oprright = o.oprleft)
+	SELECT pg_describe_object(n.classid, n.objid, 0) INTO stranger
+	FROM needed n
+	-- beyond what initdb makes
+	WHERE n.objid >= 16384::oid
+		AND NOT EXISTS (SELECT FROM member m WHERE m.classid = n.classid AND m.objid = n.objid)
+	LIMIT 1;
+
+	IF FOUND THEN
+		RAISE EXCEPTION '% has the place of one of extension "vector"', stranger
+			USING ERRCODE = 'duplicate_object', HINT = 'Drop or rename it.';
+	END IF;
+END
+$migrate$;
