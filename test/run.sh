@@ -132,7 +132,7 @@ need_server()
 {
 	make_tree
 	need_install || return 1
-	start_server "$work/pg" max_prepared_transactions=10 autovacuum=off ${ANN_TEST_SETTING:+"$ANN_TEST_SETTING"}
+	start_server "$work/pg" max_prepared_transactions=10 autovacuum_naptime=1d ${ANN_TEST_SETTING:+"$ANN_TEST_SETTING"}
 }
 
 # A copy of PostgreSQL that has the extension under both names.
