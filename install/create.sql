@@ -6,14 +6,18 @@
 -- created first in a database has them all; the other one adds its name, and
 -- depends on the first.
 --
+-- This runs as a superuser, in a schema where whoever creates the extension may
+-- have put functions and operators: what is called by a name has arguments of
+-- exactly the types of something in pg_catalog, which is searched first.
+--
 DO $create$
 DECLARE
 	owner record;
 BEGIN
 	SELECT e.oid, e.extname, p.probin INTO owner
 		FROM pg_extension e
-			JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
-			JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+			JOIN pg_depend d ON d.refclassid = e.tableoid AND d.refobjid = e.oid
+			JOIN pg_proc p ON d.classid = p.tableoid AND d.objid = p.oid
 		WHERE d.deptype = 'e' AND p.proname = 'vector_in';
 
 	IF owner.probin = 'MODULE_PATHNAME' THEN
@@ -22,9 +26,8 @@ BEGIN
 			SELECT tableoid, oid, 0, tableoid, owner.oid, 0, 'n' FROM pg_extension WHERE extname = '@name@';
 		RETURN;
 	ELSIF FOUND THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'duplicate_object',
-			MESSAGE = format('extension "@name@" takes the place of pgvector, which this database has as extension "%s"', owner.extname),
+		RAISE EXCEPTION 'extension "@name@" takes the place of pgvector, which this database has as extension "%"', owner.extname
+			USING ERRCODE = 'duplicate_object',
 			HINT = 'Migrate it with ALTER EXTENSION vector UPDATE TO ''ann'', after "make install-vector".';
 	END IF;
 

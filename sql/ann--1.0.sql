@@ -841,6 +841,9 @@ CREATE FUNCTION ann_session_counters()
 
 COMMENT ON FUNCTION ann_session_counters() IS 'what this session has counted of indexes; see the view ann_stat_indexes';
 
+-- Whoever reads a view runs what it calls.  In these, as in install/create.sql,
+-- that can only be what is in pg_catalog, or ours.
+
 -- scans to last_vacuum are of PostgreSQL's cumulative statistics, for all
 -- sessions; the rest is what this session has counted
 CREATE VIEW ann_stat_indexes AS
@@ -866,7 +869,7 @@ CREATE VIEW ann_stat_indexes AS
 		JOIN pg_index x ON x.indexrelid = i.oid
 		JOIN pg_class t ON t.oid = x.indrelid
 		JOIN pg_namespace n ON n.oid = i.relnamespace
-		LEFT JOIN ann_session_counters() s ON s.index = i.oid
+		LEFT JOIN ann_session_counters() s ON s.index::oid = i.oid
 	WHERE i.relkind = 'i';
 
 GRANT SELECT ON ann_stat_indexes TO PUBLIC;
@@ -877,16 +880,16 @@ COMMENT ON VIEW ann_stat_indexes IS 'how indexes are used: by all sessions, and 
 CREATE VIEW ann_build_progress AS
 	SELECT b.pid, d.datname, b.relid, b.index_relid, b.method, b.phase, b.tuples_done, b.tuples_total,
 		b.percent, b.started,
-		CASE WHEN b.percent >= 1 THEN make_interval(secs => round(
-			(extract(epoch FROM clock_timestamp() - b.started) * (100 / b.percent - 1))::numeric)::float8) END AS remaining
+		CASE WHEN b.percent >= 1::float8 THEN pg_catalog.make_interval(secs => round(
+			extract(epoch FROM clock_timestamp() - b.started)::float8 * (100::float8 / b.percent - 1::float8))) END AS remaining
 	FROM (SELECT s.pid, s.datid, s.relid::regclass, nullif(s.param7, 0)::oid AS index_relid, a.amname AS method,
 				pg_indexam_progress_phasename(a.oid, s.param11) AS phase, s.param13 AS tuples_done, s.param12 AS tuples_total,
-				round((w.start + w.share * least(s.param13 / greatest(s.param12, 1)::float8, 1))::numeric, 1)::float8 AS percent,
+				round((w.start + w.share * least(s.param13::float8 / greatest(s.param12, 1)::float8, 1))::numeric, 1)::float8 AS percent,
 				activity.query_start AS started
 			FROM pg_stat_get_progress_info('CREATE INDEX') s
-				JOIN pg_am a ON a.oid = s.param9 AND a.amname IN ('hnsw', 'ivfflat', 'lsh')
+				JOIN pg_am a ON a.oid = s.param9::oid AND a.amname IN ('hnsw', 'ivfflat', 'lsh')
 				LEFT JOIN (VALUES
-					('hnsw', 'loading tuples', 0, 94), ('hnsw', 'writing graph', 94, 4),
+					('hnsw', 'loading tuples', 0::float8, 94::float8), ('hnsw', 'writing graph', 94, 4),
 					('ivfflat', 'performing k-means', 0, 30), ('ivfflat', 'assigning tuples', 30, 60), ('ivfflat', 'loading tuples', 90, 8),
 					('lsh', 'loading tuples', 0, 60), ('lsh', 'writing tables', 60, 28), ('lsh', 'measuring recall', 88, 10),
 					('hnsw', 'logging pages', 98, 2), ('ivfflat', 'logging pages', 98, 2), ('lsh', 'logging pages', 98, 2))

@@ -140,6 +140,10 @@ SELECT ann_recall('t_pkey');
 SELECT ann_recall('t');
 SELECT ann_tune('h', 1.5);
 SELECT ann_tune('h', 'NaN');
+SET maintenance_work_mem = '1MB';
+SELECT ann_recall('h', 10, 100000);
+SELECT ann_recall('h', 10000, 100);
+RESET maintenance_work_mem;
 \set VERBOSITY default
 CREATE TABLE two (a vector(12), b vector(12));
 SELECT ann_recall('h', query_table => 'two');
@@ -149,7 +153,10 @@ SELECT ann_recall('h', query_table => 'pg_class');
 CREATE ROLE regress_ann_reader;
 SET ROLE regress_ann_reader;
 SELECT recall FROM ann_recall('h');
+SELECT setting FROM ann_tune('h');
 SELECT value FROM ann_index_info('h');
+SELECT invariant FROM ann_check('h');
+SELECT rows FROM ann_build_estimate('t', 'v', 'hnsw');
 RESET ROLE;
 GRANT SELECT ON t TO regress_ann_reader;
 SET ROLE regress_ann_reader;
@@ -162,7 +169,8 @@ SELECT recall FROM ann_recall('h');
 RESET ROLE;
 SELECT recall > 0.5 AS measured FROM ann_recall('h');
 
--- Expressions of an index are evaluated as the owner of the table
+-- Expressions of an index are evaluated as the owner of the table, and find nothing
+-- in schemas of the user's choice
 CREATE FUNCTION tell_who(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN v; END$$;
 CREATE TABLE owned (v vector(12));
 INSERT INTO owned VALUES (vec(1)), (vec(2));

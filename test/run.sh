@@ -126,12 +126,13 @@ need_install()
 	installed=yes
 }
 
-# The extension installed and a server up, for the suites that want them.
+# The extension installed and a server up, for the suites that want them.  What
+# tests expect of VACUUM is not to depend on who else has been there.
 need_server()
 {
 	make_tree
 	need_install || return 1
-	start_server "$work/pg" max_prepared_transactions=10 ${ANN_TEST_SETTING:+"$ANN_TEST_SETTING"}
+	start_server "$work/pg" max_prepared_transactions=10 autovacuum_naptime=1d ${ANN_TEST_SETTING:+"$ANN_TEST_SETTING"}
 }
 
 # A copy of PostgreSQL that has the extension under both names.

@@ -94,6 +94,7 @@ typedef struct AnnOpened
  * if the user may not read the table.
  */
 extern void AnnOpen(AnnOpened *opened, Oid relid);
+
 extern void AnnClose(AnnOpened *opened);
 
 /*

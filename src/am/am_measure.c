@@ -135,12 +135,30 @@ tell(AnnMeasure *measure, const char *step, double done, double total)
  * Queries
  */
 
+/* What is asked for may be more than there is room for. */
 static void
-set_query(AnnMeasureQuery *query, Datum value, const ItemPointerData *tid)
+take_memory(AnnMeasure *measure, Size bytes)
 {
+	measure->memory += bytes;
+	if (measure->memory > maintenance_work_mem * (Size) 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("queries and their neighbors do not fit into maintenance_work_mem"),
+				 errhint("Ask for fewer queries or neighbors, or increase maintenance_work_mem.")));
+}
+
+static void
+set_query(AnnMeasure *measure, int i, Datum value, const ItemPointerData *tid)
+{
+	AnnMeasureQuery *query = &measure->queries[i];
+
 	if (DatumGetPointer(query->value) != NULL)
+	{
+		measure->memory -= VARSIZE(DatumGetPointer(query->value));
 		pfree(DatumGetPointer(query->value));
+	}
 	query->value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+	take_memory(measure, VARSIZE(DatumGetPointer(query->value)));
 	if (tid != NULL)
 		query->tid = *tid;
 	else
@@ -150,6 +168,7 @@ set_query(AnnMeasureQuery *query, Datum value, const ItemPointerData *tid)
 static void
 make_queries(AnnMeasure *measure, int n)
 {
+	take_memory(measure, sizeof(AnnMeasureQuery) * (Size) n);
 	measure->queries = palloc_extended(sizeof(AnnMeasureQuery) * (Size) n,
 									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	measure->nqueries = 0;
@@ -175,7 +194,7 @@ AnnMeasureSample(AnnMeasure *measure, int n)
 		place = seen < n ? seen : AnnRandomBelow(&random, seen + 1);
 		seen++;
 		if (place < n)
-			set_query(&measure->queries[place], value, &reader->slot->tts_tid);
+			set_query(measure, place, value, &reader->slot->tts_tid);
 		if (seen % TELL_ROWS == 0)
 			tell(measure, "drawing queries", seen, measure->opened->heap->rd_rel->reltuples);
 	}
@@ -232,7 +251,7 @@ AnnMeasureQueries(AnnMeasure *measure, Oid tableid, int n)
 		MemoryContext oldcontext = MemoryContextSwitchTo(context);
 		bool		isnull;
 
-		set_query(&measure->queries[measure->nqueries++],
+		set_query(measure, measure->nqueries++,
 				  SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull), NULL);
 		MemoryContextSwitchTo(oldcontext);
 	}
@@ -300,6 +319,7 @@ AnnMeasureExact(AnnMeasure *measure)
 	instr_time	comparing;
 	Datum		value;
 
+	take_memory(measure, sizeof(double) * (Size) measure->k * measure->nqueries);
 	for (int i = 0; i < measure->nqueries; i++)
 		ann_nearest_heap_init(&measure->queries[i].nearest, measure->k);
 

@@ -56,12 +56,14 @@ typedef struct AnnMeasure
 	/* The module's own. */
 	struct AnnRowReader *reader;
 	FmgrInfo	distance;
+	Size		memory;			/* that queries and their neighbours take */
 	TimestampTz told;			/* when the user last heard of us */
 } AnnMeasure;
 
 /*
  * All in the current memory context, under the active snapshot, with the rights
- * of whoever is the current user.
+ * of whoever is the current user.  An error if queries and their neighbours do not
+ * fit into maintenance_work_mem.
  */
 extern void AnnMeasureBegin(AnnMeasure *measure, const AnnOpened *opened, int k);
 extern void AnnMeasureEnd(AnnMeasure *measure);

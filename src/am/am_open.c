@@ -32,6 +32,13 @@ AnnOpen(AnnOpened *opened, Oid relid)
 	/* in the order everybody else takes them */
 	opened->heap = table_open(heapid, AccessShareLock);
 	opened->index = index_open(relid, AccessShareLock);
+
+	/* Without a lock, this can have become the index of another table. */
+	if (opened->index->rd_index->indrelid != heapid)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("index \"%s\" was dropped meanwhile", RelationGetRelationName(opened->index))));
+
 	opened->method = AnnFindMethod(opened->index);
 	if (opened->method == NULL)
 		ereport(ERROR,

@@ -14,7 +14,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 
-/* The key of the advisory lock; test/perl/AnnPoint.pm holds it. */
+/* The key of the advisory lock; test/t/021_points.pl holds it. */
 #define ANN_POINT_LOCK 26158
 
 static char *point;

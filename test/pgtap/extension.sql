@@ -98,7 +98,38 @@ SELECT lives_ok($$CREATE INDEX ON owned USING hnsw (v public.vector_l2_ops)$$, '
 SELECT lives_ok($$INSERT INTO owned VALUES ('[1,2,3]')$$, 'and insert');
 SELECT lives_ok($$DROP TABLE owned$$, 'and drop the table');
 SELECT lives_ok(format('DROP EXTENSION %I', current_setting('test.extension')), 'and drop it');
+
+-- The script runs as a superuser.  It falls into no trap that this role has laid in
+-- the schema: functions and operators that match better than those of pg_catalog
+CREATE SCHEMA traps;
+DO $$
+DECLARE
+	types text[] := '{oid,regclass,regproc,regprocedure,regoperator,regtype,"\"char\"",name,text,smallint,int,bigint,float8,numeric,interval,timestamptz}';
+	name text;
+	a text;
+	b text;
+BEGIN
+	FOREACH a IN ARRAY types LOOP
+		FOREACH b IN ARRAY types LOOP
+			FOREACH name IN ARRAY '{trap,format,concat,round,regexp_replace}'::text[] LOOP
+				EXECUTE format($f$CREATE FUNCTION traps.%I(%s, %s) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''trapped''; END'$f$,
+					name, a, b);
+			END LOOP;
+			FOREACH name IN ARRAY '{=,<>,<,<=,>,>=,+,-,*,/,||,~}'::text[] LOOP
+				EXECUTE format('CREATE OPERATOR traps.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = traps.trap)', name, a, b);
+			END LOOP;
+		END LOOP;
+	END LOOP;
+END $$;
+SELECT lives_ok(format('CREATE EXTENSION %I SCHEMA traps', current_setting('test.extension')),
+				'the script falls into no trap in its schema');
 RESET ROLE;
+SELECT is_empty(
+	$$SELECT pg_describe_object(d.classid, d.objid, 0), pg_describe_object(d.refclassid, d.refobjid, 0)
+	FROM pg_depend d, pg_identify_object(d.refclassid, d.refobjid, 0) o
+	WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+		AND o.schema = 'traps' AND (d.refclassid, d.refobjid) NOT IN (SELECT classid, objid FROM pg_temp.member)$$,
+	'nor does a view');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -94,6 +94,14 @@ $node->safe_psql($db, q(CREATE EXTENSION vector; ALTER EXTENSION vector UPDATE T
 is($node->safe_psql($db, $objects), $all, 'a migration from ann to ann');
 is($node->safe_psql($db, $identity), '0.8.6|public|t', 'which leads to the same version');
 
+# nor takes over what belongs to nobody, or to somebody else
+foreach my $object ('OPERATOR <~> (bit, bit)', 'OPERATOR || (vector, vector)', 'TYPE halfvec', 'FUNCTION l2_norm(vector)')
+{
+	$node->safe_psql($db, "ALTER EXTENSION vector DROP $object");
+	fails($db, q(ALTER EXTENSION vector UPDATE TO 'ann'), qr/has the place of|is not a member of extension/, "not taken over: $object");
+	$node->safe_psql($db, "ALTER EXTENSION vector ADD $object");
+}
+
 # Files: pgvector's, a module that must stay, and those of another extension
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my %theirs = (

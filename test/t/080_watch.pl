@@ -116,6 +116,25 @@ ok($node->poll_query_until('postgres', q(
 	'but sees that there was one');
 
 #
+# EXPLAIN, where it asks
+#
+my $explain = q(SET enable_seqscan = off; EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF));
+my $scan = $node->safe_psql('postgres', "$explain SELECT id FROM large ORDER BY v <-> clustered(1, 12)::vector LIMIT 5");
+my $never = $node->safe_psql('postgres', "$explain SELECT FROM generate_series(1, 0) i,
+	LATERAL (SELECT FROM large ORDER BY v <-> clustered(i, 12)::vector LIMIT 5) s");
+if ($node->pg_version >= 18)
+{
+	like($scan, qr/Index Scan using large_idx .*Candidates Scored: [1-9]\d*\n *Rows Re-ranked: \d+\n *Index Pages: [1-9]\d*\n *Further Rounds: \d+\n *Full Reads: 0\n/s,
+		'EXPLAIN tells of a scan');
+}
+else
+{
+	unlike($scan, qr/Candidates/, 'EXPLAIN does not tell of a scan');
+}
+like($never, qr/Index Scan using large_idx .*never executed/, 'there is nothing to tell of one that did not begin');
+unlike($never, qr/Candidates/, 'and nothing is told');
+
+#
 # On a standby everything that does not write
 #
 my $standby = AnnTest->standby($node);
