@@ -259,6 +259,14 @@ AnnMeasureQueries(AnnMeasure *measure, Oid tableid, int n)
 	relation_close(table, AccessShareLock);
 }
 
+/* Is a row the query itself? */
+static bool
+is_query(const AnnMeasureQuery *query, const ItemPointerData *tid)
+{
+	return ItemPointerIsValid(&query->tid) &&
+		ItemPointerEquals((ItemPointer) &query->tid, (ItemPointer) tid);
+}
+
 /*
  * Exact search
  */
@@ -271,7 +279,7 @@ compare_row(AnnMeasure *measure, Datum value, const ItemPointerData *tid)
 		AnnMeasureQuery *query = &measure->queries[i];
 		double		distance;
 
-		if (ItemPointerEquals((ItemPointer) &query->tid, (ItemPointer) tid))
+		if (is_query(query, tid))
 			continue;
 		distance = get_distance(measure, value, query->value);
 
@@ -374,8 +382,7 @@ search_index(AnnMeasure *measure, const AnnMeasureQuery *query, double *distance
 						   measure->distance.fn_oid, query->value);
 	index_rescan(scan, NULL, 0, &key, 1);
 	while (n < measure->k && index_getnext_slot(scan, ForwardScanDirection, reader->slot))
-		if (!ItemPointerEquals((ItemPointer) &query->tid, &reader->slot->tts_tid) &&
-			read_value(reader, &value))
+		if (!is_query(query, &reader->slot->tts_tid) && read_value(reader, &value))
 		{
 			MemoryContext oldcontext = MemoryContextSwitchTo(GetPerTupleMemoryContext(reader->estate));
 
