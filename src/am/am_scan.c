@@ -211,7 +211,7 @@ AnnEndScan(IndexScanDesc desc)
 /* Adds rows to the sort of the rest. */
 static void
 add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *tids, uint32 n,
-			const ItemPointerData *stored)
+			const AnnPlace *stored)
 {
 	for (uint32 i = 0; i < n; i++)
 	{
@@ -221,12 +221,13 @@ add_to_rest(AnnScan *scan, double distance, bool exact, const ItemPointerData *t
 			continue;
 
 		ExecClearTuple(scan->rest_in);
-		memset(scan->rest_in->tts_isnull, 0, 5 * sizeof(bool));
+		memset(scan->rest_in->tts_isnull, 0, 6 * sizeof(bool));
 		scan->rest_in->tts_values[0] = Int32GetDatum(scan->strict && !scan->late && distance < scan->last ? 1 : 0);
 		scan->rest_in->tts_values[1] = Float8GetDatum(distance);
 		scan->rest_in->tts_values[2] = Int64GetDatum((int64) number);
 		scan->rest_in->tts_values[3] = BoolGetDatum(exact);
-		scan->rest_in->tts_values[4] = Int64GetDatum(i == 0 ? (int64) tid_to_number(stored) : 0);
+		scan->rest_in->tts_values[4] = Int64GetDatum((int64) tid_to_number(&stored->at));
+		scan->rest_in->tts_values[5] = Int64GetDatum((int64) tid_to_number(&stored->owner));
 		ExecStoreVirtualTuple(scan->rest_in);
 		tuplesort_puttupleslot(scan->rest, scan->rest_in);
 	}
@@ -278,7 +279,7 @@ forget_far_hits(AnnScan *scan)
 
 void
 AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *tids, uint32 n,
-		   const ItemPointerData *stored)
+		   const AnnPlace *stored)
 {
 	double		least = distance - error;
 	AnnHit		hit;
@@ -286,7 +287,10 @@ AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *
 	if (stored != NULL)
 		hit.stored = *stored;
 	else
-		number_to_tid(0, &hit.stored);
+	{
+		ItemPointerSetInvalid(&hit.stored.at);
+		ItemPointerSetInvalid(&hit.stored.owner);
+	}
 
 	/* Overflow can make it anything.  The true one sorts last. */
 	if (isnan(least))
@@ -369,13 +373,14 @@ begin_rest(AnnScan *scan)
 	Oid			operators[] = {Int4LessOperator, Float8LessOperator, Int8LessOperator};
 	Oid			collations[] = {InvalidOid, InvalidOid, InvalidOid};
 	bool		nulls_first[] = {false, false, false};
-	TupleDesc	desc = CreateTemplateTupleDesc(5);
+	TupleDesc	desc = CreateTemplateTupleDesc(6);
 
 	TupleDescInitEntry(desc, 1, "late", INT4OID, -1, 0);
 	TupleDescInitEntry(desc, 2, "distance", FLOAT8OID, -1, 0);
 	TupleDescInitEntry(desc, 3, "tid", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, 4, "exact", BOOLOID, -1, 0);
 	TupleDescInitEntry(desc, 5, "stored", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 6, "owner", INT8OID, -1, 0);
 	AnnTupleDescFinalize(desc);
 
 	scan->rest = tuplesort_begin_heap(desc, 3, attributes, operators, collations, nulls_first,
@@ -422,12 +427,12 @@ read_distance(AnnScan *scan, AnnHit *hit)
 	MemoryContext oldcontext;
 	void	   *value = NULL;
 
-	if (!ItemPointerIsValid(&hit->stored))
+	if (!ItemPointerIsValid(&hit->stored.at))
 		return false;
 
 	MemoryContextReset(scan->value_context);
 	oldcontext = MemoryContextSwitchTo(scan->value_context);
-	value = AnnStoreRead(&scan->store, &hit->stored, &hit->tid);
+	value = AnnStoreRead(&scan->store, &hit->stored);
 	MemoryContextSwitchTo(oldcontext);
 	if (value == NULL)
 		return false;
@@ -561,7 +566,8 @@ get_rest(Tuplesortstate *rest, TupleTableSlot *slot, AnnHit *hit, bool *late)
 	hit->distance = DatumGetFloat8(slot_getattr(slot, 2, &isnull));
 	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 3, &isnull)), &hit->tid);
 	hit->exact = DatumGetBool(slot_getattr(slot, 4, &isnull));
-	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 5, &isnull)), &hit->stored);
+	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 5, &isnull)), &hit->stored.at);
+	number_to_tid((uint64) DatumGetInt64(slot_getattr(slot, 6, &isnull)), &hit->stored.owner);
 	hit->nmore = 0;
 	hit->more = NULL;
 	return true;
