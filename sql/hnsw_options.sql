@@ -20,6 +20,8 @@ CREATE INDEX ON t USING hnsw (val vector_l2_ops) WITH (lists = 100);
 \echo :SQLSTATE
 CREATE INDEX ON t USING hnsw (val vector_l2_ops) WITH (fillfactor = 70);
 \echo :SQLSTATE
+CREATE INDEX ON t USING hnsw (val vector_l2_ops) WITH (rerank = x);
+\echo :SQLSTATE
 CREATE INDEX ON t USING hnsw (val vector_l2_ops) WITH (m = 16, ef_construction = 31);
 \echo :SQLSTATE
 CREATE INDEX ON t USING hnsw (val vector_l2_ops) WITH (m = 33);

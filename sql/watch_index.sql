@@ -28,7 +28,7 @@ SELECT name, CASE WHEN name IN ('method', 'operator_class', 'operator', 'dimensi
 FROM unnest(ARRAY['h', 'f', 'l']) i, ann_index_info(i::regclass);
 SELECT total(i->>'nodes_by_level') = (i->>'nodes')::int AS levels, (i->>'links_per_node')::numeric BETWEEN 8 AND 16 AS links,
 	(i->>'unreachable_nodes')::int < 100 AS reachable, i->>'entry_point' ~ '^\(\d+,\d+\)$' AS entry_point,
-	(i->>'pages')::bigint = page_count('h') AS pages, (i->>'item_pages')::int + (i->>'unused_pages')::int + 1 = (i->>'pages')::int AS kinds,
+	(i->>'pages')::bigint = page_count('h') AS pages, (i->>'item_pages')::int + (i->>'value_pages')::int + (i->>'unused_pages')::int + 1 = (i->>'pages')::int AS kinds,
 	(i->>'bytes_per_row')::int = round(pg_relation_size('h') / 3000.0) AS bytes
 FROM info('h') i;
 SELECT (i->>'list_rows_quartiles')::int[] = ARRAY(SELECT unnest((i->>'list_rows_quartiles')::int[]) ORDER BY 1) AS ordered,
@@ -124,7 +124,7 @@ BEGIN
 		WHEN estimate.seconds > 0 AND estimate.workers = 0 AND estimate.memory > 0 THEN 'good' END;
 END $$;
 SELECT estimated('v', 'hnsw', '', 'vector_l2_ops') AS hnsw, estimated('v', 'hnsw', 'layout=compact , m = 8', 'vector_cosine_ops') AS compact,
-	estimated('v', 'hnsw', '', 'vector_l1_ops') AS full_precision, estimated('s', 'hnsw', '', 'sparsevec_l2_ops') AS sparse;
+	estimated('v', 'hnsw', 'rerank = index', 'vector_l2_ops') AS stored, estimated('v', 'hnsw', '', 'vector_l1_ops') AS full_precision, estimated('s', 'hnsw', '', 'sparsevec_l2_ops') AS sparse;
 SELECT estimated('v', 'ivfflat', '', 'vector_l2_ops') AS ivfflat, estimated('v', 'ivfflat', 'lists = 100, quantizer = none', 'vector_ip_ops') AS whole;
 SELECT estimated('v', 'lsh', '', 'vector_l2_ops') AS lsh, estimated('b', 'lsh', 'tables = 2', 'bit_jaccard_ops') AS bits;
 -- the class of L2 or Hamming distance, unless another is named

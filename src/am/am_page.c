@@ -166,6 +166,9 @@ AnnRecordFreeSpace(Relation index, BlockNumber blkno, Size room)
 	RecordPageWithFreeSpace(index, blkno, room);
 }
 
+/* Pages with room of another kind that are looked at before a new one is taken. */
+#define MAX_STRANGERS 16
+
 /*
  * Locks a page if nobody has it, we ourselves included.  The lock of a local buffer
  * can be had always; but who works on it has it pinned.
@@ -179,30 +182,29 @@ try_lock(Buffer buf)
 /*
  * Can this page take so much?  If so it is returned pinned and locked;
  * InvalidBuffer if not.  Sets *room to what the page has, or to the size asked
- * for if somebody holds the lock.
+ * for if somebody holds the lock; and *stranger if it is of another kind.
  */
 static Buffer
-try_page(Relation index, BlockNumber blkno, uint16 kind, Size size, Size *room)
+try_page(Relation index, BlockNumber blkno, uint16 kind, Size size, Size *room, bool *stranger)
 {
 	Buffer		buf = ReadBuffer(index, blkno);
 	Page		page = BufferGetPage(buf);
 
 	*room = size;
+	*stranger = false;
 	if (!try_lock(buf))
 	{
 		ReleaseBuffer(buf);
 		return InvalidBuffer;
 	}
 
-	/* A page of another kind has none of the room we want. */
 	*room = AnnPageRoom(page);
 	if (!AnnPageIsUnused(page))
 	{
 		check_page_id(index, buf);
-		if (AnnPageGetOpaque(page)->kind != kind)
-			*room = 0;
+		*stranger = AnnPageGetOpaque(page)->kind != kind;
 	}
-	if (*room >= size)
+	if (*room >= size && !*stranger)
 		return buf;
 
 	UnlockReleaseBuffer(buf);
@@ -212,7 +214,8 @@ try_page(Relation index, BlockNumber blkno, uint16 kind, Size size, Size *room)
 /*
  * Like a heap insertion: the page used last, then what the free space map
  * proposes, then the last page of all, then a new page.  The map may be wrong (it is not logged); what
- * the page says counts, and corrects it.  A page somebody else works on is
+ * the page says counts, and corrects it.  It does not know kinds of pages, but proposes another one each
+ * time.  A page somebody else works on is
  * left to him, and a new one taken: that is how inserters drift apart.
  */
 Buffer
@@ -221,10 +224,12 @@ AnnAllocate(Relation index, uint16 kind, Size size, BlockNumber *target)
 	BlockNumber nblocks = RelationGetNumberOfBlocks(index);
 	BlockNumber blkno = *target;
 	Buffer		buf = InvalidBuffer;
+	int			strangers = 0;
+	bool		stranger;
 	Size		room = 0;
 
 	if (blkno != InvalidBlockNumber && blkno < nblocks)
-		buf = try_page(index, blkno, kind, size, &room);
+		buf = try_page(index, blkno, kind, size, &room, &stranger);
 
 	if (!BufferIsValid(buf))
 	{
@@ -233,20 +238,22 @@ AnnAllocate(Relation index, uint16 kind, Size size, BlockNumber *target)
 		else
 			blkno = GetPageWithFreeSpace(index, size);
 
-		while (blkno != InvalidBlockNumber)
+		while (blkno != InvalidBlockNumber && strangers < MAX_STRANGERS)
 		{
 			/* beyond the end: left over from before a truncation */
 			room = 0;
+			stranger = false;
 			if (blkno < nblocks)
-				buf = try_page(index, blkno, kind, size, &room);
-			if (BufferIsValid(buf) || room >= size)
+				buf = try_page(index, blkno, kind, size, &room, &stranger);
+			if (BufferIsValid(buf) || (room >= size && !stranger))
 				break;
+			strangers += stranger;
 			blkno = RecordAndGetPageWithFreeSpace(index, blkno, room, size);
 		}
 	}
 
 	if (!BufferIsValid(buf) && *target == InvalidBlockNumber && nblocks - 1 > ANN_METAPAGE_BLKNO)
-		buf = try_page(index, nblocks - 1, kind, size, &room);
+		buf = try_page(index, nblocks - 1, kind, size, &room, &stranger);
 	if (!BufferIsValid(buf))
 		buf = AnnExtend(index, MAIN_FORKNUM);
 

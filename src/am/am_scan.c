@@ -181,7 +181,7 @@ AnnEndScan(IndexScanDesc desc)
  */
 static void
 add_to_rest(AnnScan *scan, double least, double error, const ItemPointerData *tids, uint32 n,
-			const ItemPointerData *stored)
+			const AnnPlace *stored)
 {
 	bool		late = scan->strict && least + 2 * error < scan->last;
 
@@ -196,11 +196,12 @@ add_to_rest(AnnScan *scan, double least, double error, const ItemPointerData *ti
 		}
 
 		ExecClearTuple(scan->rest_in);
-		memset(scan->rest_in->tts_isnull, 0, 4 * sizeof(bool));
+		memset(scan->rest_in->tts_isnull, 0, 5 * sizeof(bool));
 		scan->rest_in->tts_values[0] = Float8GetDatum(least);
 		scan->rest_in->tts_values[1] = Int64GetDatum((int64) AnnTidNumber(&tids[i]));
 		scan->rest_in->tts_values[2] = BoolGetDatum(error == 0);
-		scan->rest_in->tts_values[3] = Int64GetDatum(i == 0 ? (int64) AnnTidNumber(stored) : 0);
+		scan->rest_in->tts_values[3] = Int64GetDatum((int64) AnnTidNumber(&stored->at));
+		scan->rest_in->tts_values[4] = Int64GetDatum((int64) AnnTidNumber(&stored->owner));
 		ExecStoreVirtualTuple(scan->rest_in);
 		tuplesort_puttupleslot(scan->rest, scan->rest_in);
 	}
@@ -252,7 +253,7 @@ forget_far_hits(AnnScan *scan)
 
 void
 AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *tids, uint32 n,
-		   const ItemPointerData *stored)
+		   const AnnPlace *stored)
 {
 	double		least = distance - error;
 	AnnHit		hit;
@@ -260,7 +261,10 @@ AnnScanAdd(AnnScan *scan, double distance, double error, const ItemPointerData *
 	if (stored != NULL)
 		hit.stored = *stored;
 	else
-		AnnTidOfNumber(0, &hit.stored);
+	{
+		ItemPointerSetInvalid(&hit.stored.at);
+		ItemPointerSetInvalid(&hit.stored.owner);
+	}
 
 	/* Overflow can make it anything.  The true one sorts last. */
 	if (isnan(least))
@@ -338,12 +342,13 @@ begin_rest(AnnScan *scan)
 	Oid			operators[] = {Float8LessOperator, Int8LessOperator};
 	Oid			collations[] = {InvalidOid, InvalidOid};
 	bool		nulls_first[] = {false, false};
-	TupleDesc	desc = CreateTemplateTupleDesc(4);
+	TupleDesc	desc = CreateTemplateTupleDesc(5);
 
 	TupleDescInitEntry(desc, 1, "distance", FLOAT8OID, -1, 0);
 	TupleDescInitEntry(desc, 2, "tid", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, 3, "exact", BOOLOID, -1, 0);
 	TupleDescInitEntry(desc, 4, "stored", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 5, "owner", INT8OID, -1, 0);
 	AnnTupleDescFinalize(desc);
 
 	scan->rest = tuplesort_begin_heap(desc, 2, attributes, operators, collations, nulls_first,
@@ -394,12 +399,12 @@ read_distance(AnnScan *scan, AnnHit *hit)
 	MemoryContext oldcontext;
 	void	   *value = NULL;
 
-	if (!ItemPointerIsValid(&hit->stored))
+	if (!ItemPointerIsValid(&hit->stored.at))
 		return false;
 
 	MemoryContextReset(scan->value_context);
 	oldcontext = MemoryContextSwitchTo(scan->value_context);
-	value = AnnStoreRead(&scan->store, &hit->stored, &hit->tid);
+	value = AnnStoreRead(&scan->store, &hit->stored);
 	MemoryContextSwitchTo(oldcontext);
 	if (value == NULL)
 		return false;
@@ -544,7 +549,8 @@ get_rest(Tuplesortstate *rest, TupleTableSlot *slot, AnnHit *hit)
 	hit->distance = DatumGetFloat8(slot_getattr(slot, 1, &isnull));
 	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 2, &isnull)), &hit->tid);
 	hit->exact = DatumGetBool(slot_getattr(slot, 3, &isnull));
-	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 4, &isnull)), &hit->stored);
+	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 4, &isnull)), &hit->stored.at);
+	AnnTidOfNumber((uint64) DatumGetInt64(slot_getattr(slot, 5, &isnull)), &hit->stored.owner);
 	hit->nmore = 0;
 	hit->more = NULL;
 	return true;

@@ -34,8 +34,8 @@ typedef struct AnnHit
 {
 	/* The distance; of one that is not known, almost certainly less. */
 	double		distance;
-	ItemPointerData tid;		/* the first row's, who owns the value if it is stored */
-	ItemPointerData stored;		/* where that is; or invalid */
+	ItemPointerData tid;		/* the first row's */
+	AnnPlace	stored;			/* of the value; or invalid */
 	uint32		exact:1;
 	uint32		nmore:31;
 	ItemPointerData *more;		/* the others' */
@@ -143,11 +143,11 @@ typedef struct AnnScanMethods
 /*
  * For methods: rows found, tids[n], which have one value.  error: the true
  * distance is almost certainly not less than distance - error; 0 if it is the
- * true one.  stored: where the value is in the index's store, as the first
- * row's; NULL if it is in the table only.
+ * true one.  stored: where the index's store has the value; NULL, or a place that
+ * is invalid, if it has not.
  */
 extern void AnnScanAdd(AnnScan *scan, double distance, double error,
-					   const ItemPointerData *tids, uint32 n, const ItemPointerData *stored);
+					   const ItemPointerData *tids, uint32 n, const AnnPlace *stored);
 
 /* For handlers: the scan callbacks of PostgreSQL, the same for all methods. */
 extern IndexScanDesc AnnBeginScan(Relation index, int nkeys, int norderbys);

@@ -24,6 +24,20 @@ typedef enum Finding
 	DAMAGED
 } Finding;
 
+static relopt_enum_elt_def reranks[] = {
+	{"heap", ANN_RERANK_HEAP},
+	{"index", ANN_RERANK_INDEX},
+	{NULL}
+};
+
+void
+AnnStoreAddOption(relopt_kind kind)
+{
+	add_enum_reloption(kind, "rerank", "Where the values are that a search compares in the end",
+					   reranks, ANN_RERANK_HEAP,
+					   "Valid values are \"heap\" and \"index\".", AccessExclusiveLock);
+}
+
 void
 AnnStoreInit(AnnStore *store, Relation index, const AnnSpace *space, bool building)
 {
@@ -32,6 +46,12 @@ AnnStoreInit(AnnStore *store, Relation index, const AnnSpace *space, bool buildi
 	store->building = building;
 	store->nblocks = 0;
 	store->target = InvalidBlockNumber;
+}
+
+Size
+AnnStoredSize(const AnnSpace *space)
+{
+	return PART_HEADER + Min(space->metric->code_size(space->dim), MAX_PART);
 }
 
 /* The last part first, so that each knows the next. */
@@ -67,6 +87,26 @@ AnnStorePut(AnnStore *store, const AnnQuery *query, const ItemPointerData *owner
 		end = start;
 	}
 	pfree(part);
+}
+
+void
+AnnStoreOwn(AnnStore *store, const AnnPlace *place)
+{
+	ItemPointerData at = place->at;
+
+	while (ItemPointerIsValid(&at))
+	{
+		Buffer		buf = AnnReadBuffer(store->index, ItemPointerGetBlockNumber(&at), ANN_PAGE_VALUES,
+										NULL, BUFFER_LOCK_EXCLUSIVE);
+		AnnStored	part;
+		AnnEdit		edit;
+
+		AnnEditBegin(&edit, store->index, store->building);
+		part = AnnEditItem(&edit, buf, ItemPointerGetOffsetNumber(&at));
+		part->owner = place->owner;
+		at = part->next;
+		AnnEditCommit(&edit);
+	}
 }
 
 /* Can a value be so large? */
@@ -139,16 +179,16 @@ read_part(AnnStore *store, const ItemPointerData *owner, Reading *reading)
 }
 
 static Finding
-read_value(AnnStore *store, const ItemPointerData *at, const ItemPointerData *owner, Reading *reading)
+read_value(AnnStore *store, const AnnPlace *place, Reading *reading)
 {
 	const AnnSpace *space = store->space;
 	Finding		finding;
 
-	reading->at = *at;
+	reading->at = place->at;
 	reading->value = NULL;
 	reading->size = reading->done = 0;
 	do
-		finding = read_part(store, owner, reading);
+		finding = read_part(store, &place->owner, reading);
 	while (finding == FOUND && reading->done < reading->size);
 
 	if (finding == FOUND && !space->metric->valid(space->dim, reading->value, reading->size))
@@ -159,10 +199,10 @@ read_value(AnnStore *store, const ItemPointerData *at, const ItemPointerData *ow
 }
 
 void *
-AnnStoreRead(AnnStore *store, const ItemPointerData *at, const ItemPointerData *owner)
+AnnStoreRead(AnnStore *store, const AnnPlace *place)
 {
 	Reading		reading;
-	Finding		finding = read_value(store, at, owner, &reading);
+	Finding		finding = read_value(store, place, &reading);
 
 	if (finding == DAMAGED)
 		AnnCorrupted(store->index, ItemPointerGetBlockNumberNoCheck(&reading.at),
@@ -171,14 +211,16 @@ AnnStoreRead(AnnStore *store, const ItemPointerData *at, const ItemPointerData *
 }
 
 bool
-AnnStoreSound(AnnStore *store, const ItemPointerData *at, const ItemPointerData *owner)
+AnnStoreSound(AnnStore *store, const AnnPlace *place, const void *code)
 {
 	Reading		reading;
+	bool		sound;
 
-	if (read_value(store, at, owner, &reading) != FOUND)
+	if (read_value(store, place, &reading) != FOUND)
 		return false;
+	sound = code == NULL || AnnSpaceCodes(store->space, code, reading.value, reading.size);
 	pfree(reading.value);
-	return true;
+	return sound;
 }
 
 /* The part at an offset of a page, if its owner is dead. */

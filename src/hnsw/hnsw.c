@@ -31,6 +31,7 @@ typedef struct HnswOptions
 	int			quantizer;
 	int			bits;
 	int			neighbor_bits;
+	AnnRerank	rerank;
 } HnswOptions;
 
 typedef enum HnswLayout
@@ -78,34 +79,40 @@ static relopt_enum_elt_def quantizers[] = {
 /* Up to so many dimensions, fewer bits would cost more recall than space. */
 #define MAX_MANY_BITS_DIM 192
 
+static bool
+stores_values(const HnswOptions *options)
+{
+	return options != NULL && options->rerank == ANN_RERANK_INDEX;
+}
+
 /* Does the element of a node of any level fit a page? */
 static bool
-fits(const AnnSpace *space, int m)
+fits(const AnnSpace *space, const HnswOptions *options, int m)
 {
 	HnswShape	shape;
 
-	HnswMakeShape(&shape, space, m, space->near_bits > 0);
+	HnswMakeShape(&shape, space, m, stores_values(options), space->near_bits > 0);
 	return shape.max_level >= HNSW_MIN_MAX_LEVEL;
 }
 
 /* Do nodes with the codes of neighbours that are wanted, if any are, fit few pages? */
 static bool
-fits_fast(const AnnSpace *space, int m)
+fits_fast(const AnnSpace *space, const HnswOptions *options, int m)
 {
 	HnswShape	shape;
 
-	HnswMakeShape(&shape, space, m, space->near_bits > 0);
+	HnswMakeShape(&shape, space, m, stores_values(options), space->near_bits > 0);
 	return shape.near_size > 0 || space->near_bits == 0;
 }
 
 /* Nodes of a shape on a page. */
 static int
-nodes_per_page(const AnnSpace *space, int m, bool near)
+nodes_per_page(const AnnSpace *space, const HnswOptions *options, int m, bool near)
 {
 	HnswShape	shape;
 	Size		room;
 
-	HnswMakeShape(&shape, space, m, near);
+	HnswMakeShape(&shape, space, m, stores_values(options), near);
 	room = HnswItemRoom(HnswElementSize(&shape, 0, shape.code_size)) +
 		shape.parts[0] * HnswItemRoom(HnswLinksSize(&shape, 0));
 	return ANN_PAGE_ROOM / room;
@@ -138,7 +145,7 @@ set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
 	if (bits > 0)
 	{
 		AnnSpaceSetBits(space, rel, bits, near_bits);
-		if (!fits(space, m))
+		if (!fits(space, options, m))
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errmsg("codes of %d dimensions with %d bits each do not fit a page",
@@ -148,24 +155,24 @@ set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
 
 	bits = 4;
 	AnnSpaceSetBits(space, rel, bits, near_bits);
-	while (bits > 1 && !fits(space, m))
+	while (bits > 1 && !fits(space, options, m))
 		AnnSpaceSetBits(space, rel, --bits, near_bits);
 	if (bits < 4)
 		return;
 
-	few = nodes_per_page(space, m, fast);
+	few = nodes_per_page(space, options, m, fast);
 	for (bits = 8; bits > 4; bits--)
 	{
 		AnnSpaceSetBits(space, rel, bits, near_bits);
 		if (space->dim <= MAX_MANY_BITS_DIM ||
-			(fast && fits(space, m) && nodes_per_page(space, m, fast) == few))
+			(fast && fits(space, options, m) && nodes_per_page(space, options, m, fast) == few))
 			return;
 	}
 	AnnSpaceSetBits(space, rel, bits, near_bits);
 }
 
 void
-HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction)
+HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction, bool *stored)
 {
 	HnswOptions *options = (HnswOptions *) rel->rd_options;
 
@@ -179,7 +186,8 @@ HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction)
 
 	AnnSpaceCreate(space, rel);
 	set_precision(space, rel, options, *m);
-	if (options != NULL && options->layout == HNSW_LAYOUT_FAST && !fits_fast(space, *m))
+	*stored = space->bits > 0 && stores_values(options);
+	if (options != NULL && options->layout == HNSW_LAYOUT_FAST && !fits_fast(space, options, *m))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("layout \"fast\" is not possible with %d dimensions and m = %d", space->dim, *m),
@@ -209,6 +217,7 @@ hnswoptions(Datum reloptions, bool validate)
 		{"quantizer", RELOPT_TYPE_ENUM, offsetof(HnswOptions, quantizer)},
 		{"bits", RELOPT_TYPE_INT, offsetof(HnswOptions, bits)},
 		{"neighbor_bits", RELOPT_TYPE_INT, offsetof(HnswOptions, neighbor_bits)},
+		{"rerank", RELOPT_TYPE_ENUM, offsetof(HnswOptions, rerank)},
 	};
 
 	return build_reloptions(reloptions, validate, hnsw_relopt_kind, sizeof(HnswOptions),
@@ -310,6 +319,7 @@ HnswInit(void)
 	add_int_reloption(hnsw_relopt_kind, "neighbor_bits",
 					  "Bits per dimension of a neighbour's code; 0: chosen",
 					  0, 0, ANN_MAX_NEAR_BITS, AccessExclusiveLock);
+	AnnStoreAddOption(hnsw_relopt_kind);
 
 	DefineCustomIntVariable("hnsw.ef_search",
 							"Size of the beam of a search.",

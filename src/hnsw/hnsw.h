@@ -31,6 +31,9 @@ typedef struct HnswIndex
 	BlockNumber node_target;
 	BlockNumber links_target;
 
+	/* The values, if the shape has any. */
+	AnnStore	store;
+
 	/*
 	 * While the index is built: stands in for the graph lock, and nothing is
 	 * logged.  NULL at any other time.
@@ -74,10 +77,10 @@ HnswItemOffset(const HnswIndex *index, HnswItem item)
 extern void HnswInit(void);
 
 /*
- * What CREATE INDEX asked for: m and ef_construction, and in the space, which
- * it makes, the precision of codes.
+ * What CREATE INDEX asked for: m and ef_construction; in the space, which it makes,
+ * the precision of codes; and whether values are to be stored.
  */
-extern void HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction);
+extern void HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction, bool *stored);
 
 /* The level of the node that a heap TID makes; geometric, with ratio 1 / 2m. */
 extern int	HnswLevel(const HnswShape *shape, const ItemPointerData *tid);
@@ -122,6 +125,30 @@ extern Buffer HnswPinItemPage(HnswIndex *index, HnswItem item);
 
 /* Reads and locks the page of an item. */
 extern Buffer HnswReadItemPage(HnswIndex *index, HnswItem item, int lockmode);
+
+/* Is a page one of values? */
+static inline bool
+HnswHasValues(const HnswIndex *index, Page page)
+{
+	return index->shape.stored && AnnPageIs(page, ANN_PAGE_VALUES);
+}
+
+/* Reads and locks a page, whatever it is for. */
+extern Buffer HnswReadPage(const HnswIndex *index, BlockNumber blkno, BufferAccessStrategy strategy,
+						   int lockmode);
+
+/* How many items of the graph a page has: none if it is not for them. */
+static inline int
+HnswCountItems(Page page)
+{
+	return AnnPageIs(page, HNSW_PAGE_ITEMS) ? PageGetMaxOffsetNumber(page) : 0;
+}
+
+/* Where the value of a node is, as the store wants to know it. */
+extern AnnPlace HnswValuePlace(const HnswIndex *index, HnswItem value, HnswNode node);
+
+/* The number of what the store names so; HNSW_NO_ITEM if it can have none. */
+extern HnswItem HnswPlaceItem(const HnswIndex *index, const ItemPointerData *place);
 
 /* Reads the entry point; false if the graph is empty. */
 extern bool HnswReadEntry(const HnswIndex *index, HnswNode *entry, int *level);

@@ -64,13 +64,13 @@ typedef struct Writer
 #define SHARE 16
 
 static void
-start_writer(Writer *writer, HnswIndex *index, int number, int participants)
+start_writer(Writer *writer, HnswIndex *index, BlockNumber base, int number, int participants)
 {
 	memset(writer, 0, sizeof(Writer));
 	writer->index = index;
 	writer->number = number;
 	writer->participants = participants;
-	writer->blkno = ANN_METAPAGE_BLKNO;
+	writer->blkno = base;
 }
 
 static void
@@ -204,6 +204,7 @@ write_node(Writer *writer, HnswMemory *memory, HnswNode node)
 	element->postings = HNSW_NO_ITEM;
 	element->tid = info.tid;
 	memcpy(HnswElementCode(shape, element), info.code, info.code_size);
+	HnswSetElementValue(shape, element, info.value);
 	if (info.npostings > 0)
 		element->postings = write_postings(writer, memory, node, info.npostings, info.number);
 
@@ -288,6 +289,25 @@ order_nodes(const HnswIndex *index, HnswMemory *memory)
 	return order;
 }
 
+/* Gives a participant's share of the values to the nodes, whose numbers are known. */
+static void
+own_values(HnswIndex *index, HnswMemory *memory, int number, int participants)
+{
+	uint64		count = HnswMemCount(memory);
+	HnswNode	end = count * (number + 1) / participants;
+
+	for (HnswNode node = count * number / participants; node < end; node++)
+	{
+		HnswMemNodeInfo info;
+		AnnPlace	place;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswMemGetNode(memory, node, &info);
+		place = HnswValuePlace(index, info.value, info.number);
+		AnnStoreOwn(&index->store, &place);
+	}
+}
+
 /*
  * Writes the share of a participant; or if its number is -1, says where all nodes
  * go.  Returns the number of the last block.  Tells of progress only if that is a
@@ -303,7 +323,7 @@ write_share(HnswIndex *index, HnswMemory *memory, int number, int participants, 
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	Writer		writer;
 
-	start_writer(&writer, index, number, participants);
+	start_writer(&writer, index, *HnswMemoryBase(memory), number, participants);
 	for (uint32 i = 0; i < count; i++)
 	{
 		HnswNode	place = write_node(&writer, memory, order[i]);
@@ -321,6 +341,8 @@ write_share(HnswIndex *index, HnswMemory *memory, int number, int participants, 
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
 	pfree(order);
+	if (index->shape.stored && number >= 0)
+		own_values(index, memory, number, participants);
 	return writer.blkno;
 }
 
@@ -328,10 +350,12 @@ write_share(HnswIndex *index, HnswMemory *memory, int number, int participants, 
 static void
 place_graph(HnswIndex *index, HnswMemory *memory, bool phase)
 {
-	BlockNumber last = write_share(index, memory, -1, 1, phase);
+	BlockNumber last;
 	HnswNode	entry;
 	int			level;
 
+	*HnswMemoryBase(memory) = RelationGetNumberOfBlocks(index->rel) - 1;
+	last = write_share(index, memory, -1, 1, phase);
 	while (RelationGetNumberOfBlocks(index->rel) <= last)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -360,13 +384,21 @@ hnsw_build_init(AnnBuild *build)
 	HnswMemoryInit(build->area, build->area_size, index.shape.m);
 }
 
+/* Opens the index for a participant. */
+static void
+open_to_write(AnnBuild *build, HnswIndex *index)
+{
+	HnswOpen(index, build->index);
+	index->build_lock = HnswMemoryGraphLock(build->area);
+	index->store.building = true;
+}
+
 static void
 hnsw_build_begin(AnnBuild *build)
 {
 	HnswBuildState *state = palloc(sizeof(HnswBuildState));
 
-	HnswOpen(&state->index, build->index);
-	state->index.build_lock = HnswMemoryGraphLock(build->area);
+	open_to_write(build, &state->index);
 	HnswMemGraphInit(&state->graph, build->area, &state->index.space, &state->index.shape,
 					 &state->code, state->index.ef_construction);
 	AnnQueryInit(&state->code, &state->index.space);
@@ -401,6 +433,28 @@ flush(AnnBuild *build)
 				 errhint("Increase maintenance_work_mem to speed up builds.")));
 }
 
+/* Adds a row to the graph in memory; false if that is full. */
+static bool
+add_to_memory(AnnBuild *build, const ItemPointerData *tid)
+{
+	HnswBuildState *state = build->state;
+	ItemPointerData nobody;
+	ItemPointerData place;
+	HnswNode	node;
+
+	AnnQuerySetCode(&state->code, state->value.code, state->value.size);
+	if (!HnswMemInsert(&state->graph, tid, &node))
+		return false;
+
+	if (state->index.shape.stored && node != HNSW_NO_ITEM)
+	{
+		ItemPointerSetInvalid(&nobody);
+		AnnStorePut(&state->index.store, &state->value, &nobody, &place);
+		HnswMemSetValue(build->area, node, HnswPlaceItem(&state->index, &place));
+	}
+	return true;
+}
+
 static bool
 hnsw_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 {
@@ -414,10 +468,7 @@ hnsw_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 	AnnGateEnter(HnswMemoryGate(build->area));
 	flushed = *HnswMemoryFlushed(build->area);
 	if (!flushed)
-	{
-		AnnQuerySetCode(&state->code, state->value.code, state->value.size);
-		added = HnswMemInsert(&state->graph, tid);
-	}
+		added = add_to_memory(build, tid);
 	AnnGateLeave(HnswMemoryGate(build->area));
 
 	if (!added)
@@ -434,14 +485,6 @@ hnsw_build_end(AnnBuild *build)
 {
 	pfree(build->state);
 	build->state = NULL;
-}
-
-/* Opens the index for what comes when nobody works on the graph any more. */
-static void
-open_to_write(AnnBuild *build, HnswIndex *index)
-{
-	HnswOpen(index, build->index);
-	index->build_lock = HnswMemoryGraphLock(build->area);
 }
 
 static void

@@ -39,6 +39,7 @@ typedef struct Look
 	HnswItem	postings;
 	HnswItem	next;
 	HnswNode	owner;
+	HnswItem	value;
 } Look;
 
 static void
@@ -59,7 +60,7 @@ look_at(HnswVerifier *verifier, Page page, OffsetNumber offset)
 	Size		size;
 	HnswItemData *item;
 
-	if (AnnPageIsUnused(page) || offset > PageGetMaxOffsetNumber(page))
+	if (!AnnPageIs(page, HNSW_PAGE_ITEMS) || offset > PageGetMaxOffsetNumber(page))
 		return look;
 	id = PageGetItemId(page, offset);
 	size = ItemIdGetLength(id);
@@ -80,6 +81,8 @@ look_at(HnswVerifier *verifier, Page page, OffsetNumber offset)
 		look.nlinks = HnswFirstPart(shape, element->level + 1);
 		memcpy(look.links, element->links, look.nlinks * sizeof(HnswItem));
 		look.postings = element->postings;
+		if (shape->stored && size == HnswElementSize(shape, look.level, shape->code_size))
+			look.value = HnswElementValue(shape, element);
 		if (verifier->code != NULL && size == HnswElementSize(shape, look.level, shape->code_size))
 			memcpy(verifier->code, HnswElementCode(shape, element), shape->code_size);
 	}
@@ -179,6 +182,24 @@ check_own_links(HnswVerifier *verifier, HnswNode node, HnswElement element, int 
 		report(verifier, "I3", "an element's links are not its own", item);
 }
 
+/* The value of a live element, of the right size; an insert may not have come to store it. */
+static void
+check_value(HnswVerifier *verifier, HnswNode node, HnswElement element)
+{
+	HnswIndex  *index = &verifier->index;
+	HnswItem	value = HnswElementValue(&index->shape, element);
+	AnnPlace	place = HnswValuePlace(index, value, node);
+	Look		now;
+
+	if (value == HNSW_NO_ITEM ||
+		AnnStoreSound(&index->store, &place, HnswElementCode(&index->shape, element)))
+		return;
+
+	now = look_up(verifier, node);
+	if (now.kind == HNSW_ELEMENT && !(now.flags & HNSW_DEAD) && now.value == value)
+		report(verifier, "I10", "the value of an element is not where it should be", node);
+}
+
 static void
 check_element(HnswVerifier *verifier, HnswNode node, HnswElement element, Size size)
 {
@@ -208,6 +229,8 @@ check_element(HnswVerifier *verifier, HnswNode node, HnswElement element, Size s
 	}
 
 	verifier->live++;
+	if (shape->stored && code_size == space->code_size)
+		check_value(verifier, node, element);
 	if (ItemPointerIsValid(&element->tid))
 		check_tid(verifier, &element->tid);
 	else if (element->postings == HNSW_NO_ITEM)
@@ -342,6 +365,39 @@ check_item(HnswVerifier *verifier, Page page)
 		check_postings(verifier, item, data, ItemIdGetLength(id));
 }
 
+/* Is a value, of which we have a copy, still there? */
+static bool
+still_stored(HnswVerifier *verifier, const AnnStoredData *part)
+{
+	Buffer		buf = ReadBuffer(verifier->index.rel, verifier->blkno);
+	AnnStored	now;
+	Size		size;
+	bool		damaged;
+	bool		same;
+
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	now = AnnPageGetItem(BufferGetPage(buf), verifier->offset, sizeof(AnnStoredData), &size, &damaged);
+	same = now != NULL && memcmp(now, part, sizeof(AnnStoredData)) == 0;
+	UnlockReleaseBuffer(buf);
+	return same;
+}
+
+/* The owner of a value is written before it, and removed after it. */
+static void
+check_stored(HnswVerifier *verifier, Page page)
+{
+	Size		size;
+	bool		damaged;
+	AnnStored	part = AnnPageGetItem(page, verifier->offset, sizeof(AnnStoredData) + 1, &size, &damaged);
+
+	if (damaged)
+		AnnCheckReport(verifier->check, "I2", verifier->blkno, verifier->offset, "the size of a value is wrong");
+	if (part != NULL &&
+		look_up(verifier, HnswPlaceItem(&verifier->index, &part->owner)).kind != HNSW_ELEMENT &&
+		still_stored(verifier, part))
+		AnnCheckReport(verifier->check, "I10", verifier->blkno, verifier->offset, "a value belongs to no element");
+}
+
 /* Checks a page, of which it takes a copy. */
 static void
 check_page(HnswVerifier *verifier, PGAlignedBlock *copy, BufferAccessStrategy strategy)
@@ -349,6 +405,7 @@ check_page(HnswVerifier *verifier, PGAlignedBlock *copy, BufferAccessStrategy st
 	Buffer		buf = ReadBufferExtended(verifier->index.rel, MAIN_FORKNUM, verifier->blkno,
 										 RBM_NORMAL, strategy);
 	Page		page = (Page) copy->data;
+	bool		values;
 	int			count;
 
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
@@ -358,9 +415,10 @@ check_page(HnswVerifier *verifier, PGAlignedBlock *copy, BufferAccessStrategy st
 	if (AnnPageIsUnused(page))
 		return;
 
+	values = HnswHasValues(&verifier->index, page);
 	count = PageGetMaxOffsetNumber(page);
 	verifier->offset = InvalidOffsetNumber;
-	if (!AnnPageIs(page, HNSW_PAGE_ITEMS) || count > verifier->index.slots)
+	if (!values && (!AnnPageIs(page, HNSW_PAGE_ITEMS) || count > verifier->index.slots))
 	{
 		AnnCheckReport(verifier->check, "I2", verifier->blkno, InvalidOffsetNumber,
 					   "the page is not one of items");
@@ -368,7 +426,10 @@ check_page(HnswVerifier *verifier, PGAlignedBlock *copy, BufferAccessStrategy st
 	}
 
 	for (verifier->offset = FirstOffsetNumber; verifier->offset <= count; verifier->offset++)
-		check_item(verifier, page);
+		if (values)
+			check_stored(verifier, page);
+		else
+			check_item(verifier, page);
 }
 
 static void

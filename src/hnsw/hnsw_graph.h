@@ -29,6 +29,7 @@ typedef struct HnswCandidate
 	float		error;			/* see AnnQueryError */
 	uint16		flags;			/* HNSW_DEAD, HNSW_CANDIDATE_MORE */
 	ItemPointerData tid;
+	HnswItem	value;			/* HNSW_NO_ITEM: it is not stored */
 } HnswCandidate;
 
 typedef struct HnswGraph HnswGraph;
@@ -237,14 +238,17 @@ extern LWLock *HnswMemoryGraphLock(HnswMemory *memory);
 /* Has the graph been written to pages? */
 extern bool *HnswMemoryFlushed(HnswMemory *memory);
 
+/* The last block before those that it is written to. */
+extern BlockNumber *HnswMemoryBase(HnswMemory *memory);
+
 extern void HnswMemGraphInit(HnswMemGraph *graph, HnswMemory *memory, const AnnSpace *space,
 							 const HnswShape *shape, const AnnQuery *query, int ef_construction);
 
 /*
  * Adds graph->search.query for a heap TID; false, having changed nothing, if
- * memory is full.
+ * memory is full.  *node is the node it made, or HNSW_NO_ITEM.
  */
-extern bool HnswMemInsert(HnswMemGraph *graph, const ItemPointerData *tid);
+extern bool HnswMemInsert(HnswMemGraph *graph, const ItemPointerData *tid, HnswNode *node);
 
 /* What the graph holds, for writing it to pages. */
 typedef struct HnswMemNodeInfo
@@ -255,12 +259,14 @@ typedef struct HnswMemNodeInfo
 	ItemPointerData tid;
 	int			npostings;
 	HnswNode	number;			/* on pages, once it was set */
+	HnswItem	value;			/* likewise */
 } HnswMemNodeInfo;
 
 extern uint32 HnswMemCount(const HnswMemory *memory);
 extern bool HnswMemEntry(const HnswMemory *memory, HnswNode *entry, int *level);
 extern void HnswMemGetNode(const HnswMemory *memory, HnswNode node, HnswMemNodeInfo *info);
 extern void HnswMemSetNumber(HnswMemory *memory, HnswNode node, HnswNode number);
+extern void HnswMemSetValue(HnswMemory *memory, HnswNode node, HnswItem value);
 /* Neighbours on a level, and whether they were chosen; returns how many. */
 extern int	HnswMemGetNeighbours(HnswMemory *memory, HnswNode node, int level, HnswNode *out,
 								 bool *chosen);

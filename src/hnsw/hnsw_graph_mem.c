@@ -41,6 +41,8 @@ struct HnswMemory
 	AnnGate		gate;
 	bool		flushed;
 
+	BlockNumber base;			/* see HnswMemoryBase */
+
 	/* Each guards the lists and heap TIDs of its nodes. */
 	LWLockPadded node_locks[NODE_LOCKS];
 
@@ -75,6 +77,7 @@ typedef struct MemNode
 	uint32		code_size;
 	uint32		npostings;
 	HnswNode	number;			/* on pages */
+	HnswItem	value;			/* HNSW_NO_ITEM: it is not stored */
 	uint64		postings;		/* offset of the first, or 0 */
 } MemNode;
 
@@ -146,6 +149,7 @@ HnswMemoryInit(HnswMemory *memory, Size size, int m)
 	memory->entry = HNSW_NO_ITEM;
 	memory->entry_level = -1;
 	memory->flushed = false;
+	memory->base = ANN_METAPAGE_BLKNO;
 	AnnGateInit(&memory->gate);
 	LWLockInitialize(&memory->alloc_lock, tranche);
 	LWLockInitialize(&memory->entry_lock, tranche);
@@ -169,6 +173,12 @@ bool *
 HnswMemoryFlushed(HnswMemory *memory)
 {
 	return &memory->flushed;
+}
+
+BlockNumber *
+HnswMemoryBase(HnswMemory *memory)
+{
+	return &memory->base;
 }
 
 /* Takes memory from the end of the area; 0 if there is none. */
@@ -402,6 +412,7 @@ create_node(HnswMemGraph *graph, int level, const ItemPointerData *tid,
 	node->tid = *tid;
 	node->level = level;
 	node->code_size = query->size;
+	node->value = HNSW_NO_ITEM;
 	memcpy(get_code(node), query->code, query->size);
 	return true;
 }
@@ -426,7 +437,7 @@ find_equal(HnswMemGraph *graph, int n)
 
 /* The body of HnswMemInsert; the entry point is locked as it must be. */
 static bool
-insert(HnswMemGraph *graph, int level, const ItemPointerData *tid)
+insert(HnswMemGraph *graph, int level, const ItemPointerData *tid, HnswNode *node)
 {
 	HnswMemory *memory = graph->memory;
 	HnswSearch *search = &graph->search;
@@ -435,8 +446,9 @@ insert(HnswMemGraph *graph, int level, const ItemPointerData *tid)
 	int			top;
 	int			found;
 
+	*node = HNSW_NO_ITEM;
 	if (memory->entry == HNSW_NO_ITEM)
-		return create_node(graph, level, tid, &number);
+		return create_node(graph, level, tid, node);
 
 	mem_evaluate(&graph->base, search->query, &memory->entry, 1, &entry);
 	top = Min(level, memory->entry_level);
@@ -466,15 +478,15 @@ insert(HnswMemGraph *graph, int level, const ItemPointerData *tid)
 	}
 
 	link_back(graph, number);
+	*node = number;
 	return true;
 }
 
 bool
-HnswMemInsert(HnswMemGraph *graph, const ItemPointerData *tid)
+HnswMemInsert(HnswMemGraph *graph, const ItemPointerData *tid, HnswNode *node)
 {
 	HnswMemory *memory = graph->memory;
 	int			level = HnswLevel(graph->shape, tid);
-	uint32		count;
 	bool		done;
 
 	LWLockAcquire(&memory->entry_lock, LW_SHARED);
@@ -484,13 +496,10 @@ HnswMemInsert(HnswMemGraph *graph, const ItemPointerData *tid)
 		LWLockAcquire(&memory->entry_lock, LW_EXCLUSIVE);
 	}
 
-	count = memory->count;
-	done = insert(graph, level, tid);
-
-	/* Nobody else adds nodes if we hold the lock exclusively. */
-	if (done && level > memory->entry_level && memory->count > count)
+	done = insert(graph, level, tid, node);
+	if (done && level > memory->entry_level && *node != HNSW_NO_ITEM)
 	{
-		memory->entry = memory->count - 1;
+		memory->entry = *node;
 		memory->entry_level = level;
 	}
 	LWLockRelease(&memory->entry_lock);
@@ -526,12 +535,19 @@ HnswMemGetNode(const HnswMemory *memory, HnswNode number, HnswMemNodeInfo *info)
 	info->tid = node->tid;
 	info->npostings = node->npostings;
 	info->number = node->number;
+	info->value = node->value;
 }
 
 void
 HnswMemSetNumber(HnswMemory *memory, HnswNode node, HnswNode number)
 {
 	get_node(memory, node)->number = number;
+}
+
+void
+HnswMemSetValue(HnswMemory *memory, HnswNode node, HnswItem value)
+{
+	get_node(memory, node)->value = value;
 }
 
 int

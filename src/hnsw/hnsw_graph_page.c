@@ -133,6 +133,7 @@ evaluate_element(HnswPageGraph *graph, const AnnQuery *query, HnswElement elemen
 	out->error = AnnQueryError(query, code, out->distance);
 	out->links = element->links[0];
 	out->tid = element->tid;
+	out->value = HnswElementValue(&graph->index->shape, element);
 	out->flags = element->flags & HNSW_DEAD;
 	if (element->postings != HNSW_NO_ITEM)
 		out->flags |= HNSW_CANDIDATE_MORE;

@@ -28,6 +28,7 @@ typedef struct Survey
 	int64		dead;
 	int64		by_level[HNSW_MAX_LEVEL + 1];
 	int64		links;			/* on level 0 */
+	int64		value_pages;
 	int64		unused_pages;
 	int64		free_bytes;
 
@@ -58,13 +59,11 @@ copy_page(Survey *survey, BlockNumber blkno)
 	Buffer		buf;
 
 	CHECK_FOR_INTERRUPTS();
-	buf = AnnReadBuffer(survey->index.rel, blkno, HNSW_PAGE_ITEMS, survey->strategy,
-						BUFFER_LOCK_SHARE);
+	buf = HnswReadPage(&survey->index, blkno, survey->strategy, BUFFER_LOCK_SHARE);
 	memcpy(survey->page.data, BufferGetPage(buf), BLCKSZ);
 	UnlockReleaseBuffer(buf);
 
-	return AnnPageIsUnused((Page) survey->page.data) ? 0 :
-		PageGetMaxOffsetNumber((Page) survey->page.data);
+	return HnswCountItems((Page) survey->page.data);
 }
 
 /*
@@ -104,10 +103,12 @@ count_pages(Survey *survey)
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < survey->nblocks; blkno++)
 	{
 		int			count = copy_page(survey, blkno);
+		bool		values = HnswHasValues(&survey->index, (Page) survey->page.data);
 
 		for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 			count_item(survey, HnswItemNumber(&survey->index, blkno, offset));
-		survey->unused_pages += count == 0;
+		survey->value_pages += values;
+		survey->unused_pages += count == 0 && !values;
 		survey->free_bytes += AnnPageRoom((Page) survey->page.data);
 	}
 }
@@ -243,7 +244,8 @@ HnswInfo(Relation rel, AnnInfo *info)
 		AnnInfoAdd(info, "entry_point", "(%u,%u)", HnswItemBlock(index, entry),
 				   HnswItemOffset(index, entry));
 	AnnInfoAdd(info, "item_pages", INT64_FORMAT,
-			   (int64) survey->nblocks - 1 - survey->unused_pages);
+			   (int64) survey->nblocks - 1 - survey->value_pages - survey->unused_pages);
+	AnnInfoAdd(info, "value_pages", INT64_FORMAT, survey->value_pages);
 	AnnInfoAdd(info, "unused_pages", INT64_FORMAT, survey->unused_pages);
 	AnnInfoAdd(info, "free_bytes", INT64_FORMAT, survey->free_bytes);
 	pfree(survey);

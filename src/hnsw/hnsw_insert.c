@@ -237,6 +237,7 @@ make_node(HnswIndex *index, const NewLists *lists, const NewRow *row, NewNode *n
 	node->element->postings = HNSW_NO_ITEM;
 	node->element->tid = *row->tid;
 	memcpy(HnswElementCode(shape, node->element), row->value->code, row->value->size);
+	HnswSetElementValue(shape, node->element, HNSW_NO_ITEM);
 
 	node->nlinks = 0;
 	for (int level = 0; level <= lists->level; level++)
@@ -302,6 +303,28 @@ write_node(HnswIndex *index, const NewLists *lists, const NewRow *row)
 	AnnEditCommit(&edit);
 	AnnPoint("hnsw W2");
 	return number;
+}
+
+/* Stores the value of a node, which has been written, and tells it where. */
+static void
+store_value(HnswIndex *index, HnswNode node, const AnnQuery *value)
+{
+	AnnPlace	place = HnswValuePlace(index, HNSW_NO_ITEM, node);
+	Buffer		buf;
+	AnnEdit		edit;
+
+	AnnStorePut(&index->store, value, &place.owner, &place.at);
+
+	/* VACUUM has left it alone, as it has a row that is being inserted. */
+	buf = HnswReadItemPage(index, node, BUFFER_LOCK_EXCLUSIVE);
+	if (HnswGetElement(index, BufferGetPage(buf), node) == NULL)
+		AnnCorrupted(index->rel, HnswItemBlock(index, node), "A new node is missing");
+
+	AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
+	HnswSetElementValue(&index->shape, HnswGetElement(index, AnnEditPage(&edit, buf), node),
+						HnswPlaceItem(index, &place.at));
+	AnnEditCommit(&edit);
+	AnnPoint("hnsw W12");
 }
 
 /*
@@ -499,6 +522,8 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 
 	/* Links back cost most of the WAL; more of them find no more. */
 	new = write_node(index, lists, row);
+	if (index->shape.stored)
+		store_value(index, new, value);
 	for (int l = Min(level, entry_level); l >= 0; l--)
 		for (int i = 0; i < lists->counts[l]; i++)
 			if (lists->choices[l][i].chosen || i < index->shape.m)

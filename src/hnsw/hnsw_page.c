@@ -19,11 +19,12 @@
  * Metapage
  */
 
-/* What rd_amcache holds: two hints, and the fixed part of the metapage. */
+/* What rd_amcache holds: hints, and the fixed part of the metapage. */
 typedef struct HnswCache
 {
 	BlockNumber node_target;
 	BlockNumber links_target;
+	BlockNumber value_target;
 	HnswMetaPageData meta;
 } HnswCache;
 
@@ -114,9 +115,10 @@ find_max_level(const HnswShape *shape)
 }
 
 void
-HnswMakeShape(HnswShape *shape, const AnnSpace *space, int m, bool near)
+HnswMakeShape(HnswShape *shape, const AnnSpace *space, int m, bool stored, bool near)
 {
 	shape->m = m;
+	shape->stored = stored;
 	shape->code_size = space->code_size;
 	shape->near_size = near ? AnnNearSize(space) : 0;
 	divide_places(shape, 0);
@@ -124,19 +126,21 @@ HnswMakeShape(HnswShape *shape, const AnnSpace *space, int m, bool near)
 	shape->max_level = find_max_level(shape);
 
 	if (near && shape->max_level < HNSW_MIN_MAX_LEVEL)
-		HnswMakeShape(shape, space, m, false);
+		HnswMakeShape(shape, space, m, stored, false);
 }
 
 /* Item numbers per page: how many of the smallest items go there. */
 static uint32
-count_slots(const HnswShape *shape)
+count_slots(const HnswShape *shape, const AnnSpace *space)
 {
 	Size		smallest = HnswElementSize(shape, 0, shape->code_size);
+
+	if (shape->stored)
+		smallest = Min(smallest, AnnStoredSize(space));
 
 	smallest = Min(smallest, HnswLinksSize(shape, 0));
 	smallest = Min(smallest, HnswLinksSize(shape, 1));
 	smallest = Min(smallest, HnswPostingsSize(HNSW_MIN_POSTINGS));
-
 	return ANN_PAGE_ROOM / HnswItemRoom(smallest);
 }
 
@@ -148,18 +152,20 @@ HnswMakeMeta(Relation rel)
 	HnswShape	shape;
 	int			m;
 	int			ef_construction;
+	bool		stored;
 
-	HnswGetOptions(rel, &space, &m, &ef_construction);
-	HnswMakeShape(&shape, &space, m, space.near_bits > 0);
+	HnswGetOptions(rel, &space, &m, &ef_construction, &stored);
+	HnswMakeShape(&shape, &space, m, stored, space.near_bits > 0);
 
 	meta->header.magic = HNSW_MAGIC;
 	meta->header.version = HNSW_VERSION;
 	meta->dim = space.dim;
 	meta->m = m;
+	meta->stored = stored;
 	meta->ef_construction = ef_construction;
 	meta->bits = space.bits;
 	meta->near_bits = shape.near_size > 0 ? space.near_bits : 0;
-	meta->slots = count_slots(&shape);
+	meta->slots = count_slots(&shape, &space);
 	meta->entry = HNSW_NO_ITEM;
 	meta->entry_level = 0;
 	return meta;
@@ -193,6 +199,7 @@ apply_meta(HnswIndex *index, const HnswMetaPageData *meta)
 		meta->ef_construction > HNSW_MAX_EF_CONSTRUCTION ||
 		meta->bits > 8 || meta->near_bits > ANN_MAX_NEAR_BITS || (meta->bits == 0 && meta->near_bits > 0) ||
 		(meta->bits > 0 && !index->space.metric->quantizes) ||
+		meta->stored > 1 || (meta->bits == 0 && meta->stored) ||
 		meta->dim > (meta->bits > 0 ? ANN_MAX_QUANTIZED_DIM : index->space.metric->max_dim))
 		return false;
 
@@ -208,10 +215,10 @@ apply_meta(HnswIndex *index, const HnswMetaPageData *meta)
 		AnnCentreDecode(&index->space, meta->centre, centre);
 		index->space.centre = centre;
 	}
-	HnswMakeShape(&index->shape, &index->space, meta->m, meta->near_bits > 0);
+	HnswMakeShape(&index->shape, &index->space, meta->m, meta->stored, meta->near_bits > 0);
 	index->ef_construction = meta->ef_construction;
 	index->slots = meta->slots;
-	return index->slots == count_slots(&index->shape);
+	return index->slots == count_slots(&index->shape, &index->space);
 }
 
 void
@@ -247,14 +254,16 @@ HnswOpen(HnswIndex *index, Relation rel)
 		cache = MemoryContextAlloc(rel->rd_indexcxt, offsetof(HnswCache, meta) + meta_size(meta));
 		memcpy(&cache->meta, meta, meta_size(meta));
 		pfree(meta);
-		cache->node_target = cache->links_target = InvalidBlockNumber;
+		cache->node_target = cache->links_target = cache->value_target = InvalidBlockNumber;
 		rel->rd_amcache = cache;
 	}
 	else
 		apply_meta(index, &cache->meta);
 
+	AnnStoreInit(&index->store, rel, &index->space, false);
 	index->node_target = cache->node_target;
 	index->links_target = cache->links_target;
+	index->store.target = cache->value_target;
 }
 
 void
@@ -267,6 +276,7 @@ HnswRememberTargets(const HnswIndex *index)
 		return;
 	cache->node_target = index->node_target;
 	cache->links_target = index->links_target;
+	cache->value_target = index->store.target;
 }
 
 bool
@@ -366,6 +376,42 @@ HnswReadItemPage(HnswIndex *index, HnswItem item, int lockmode)
 	return buf;
 }
 
+Buffer
+HnswReadPage(const HnswIndex *index, BlockNumber blkno, BufferAccessStrategy strategy, int lockmode)
+{
+	Buffer		buf = ReadBufferExtended(index->rel, MAIN_FORKNUM, blkno, RBM_NORMAL, strategy);
+
+	LockBuffer(buf, lockmode);
+	if (!HnswHasValues(index, BufferGetPage(buf)))
+		AnnCheckPage(index->rel, buf, HNSW_PAGE_ITEMS);
+	return buf;
+}
+
+AnnPlace
+HnswValuePlace(const HnswIndex *index, HnswItem value, HnswNode node)
+{
+	AnnPlace	place;
+
+	ItemPointerSet(&place.owner, HnswItemBlock(index, node), HnswItemOffset(index, node));
+	if (value == HNSW_NO_ITEM)
+		ItemPointerSetInvalid(&place.at);
+	else
+		ItemPointerSet(&place.at, HnswItemBlock(index, value), HnswItemOffset(index, value));
+	return place;
+}
+
+HnswItem
+HnswPlaceItem(const HnswIndex *index, const ItemPointerData *place)
+{
+	BlockNumber blkno = ItemPointerGetBlockNumberNoCheck(place);
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(place);
+
+	if (offset < FirstOffsetNumber || offset - FirstOffsetNumber >= index->slots ||
+		blkno >= HNSW_NO_ITEM / index->slots)
+		return HNSW_NO_ITEM;
+	return HnswItemNumber(index, blkno, offset);
+}
+
 /* An item of a kind; its size is at least that of the kind's fixed part. */
 static void *
 get_item(const HnswIndex *index, Page page, HnswItem item, HnswItemKind kind, Size fixed, Size *size)
@@ -375,7 +421,7 @@ get_item(const HnswIndex *index, Page page, HnswItem item, HnswItemKind kind, Si
 	ItemId		id;
 	HnswItemData *data;
 
-	if (AnnPageIsUnused(page) || offset > PageGetMaxOffsetNumber(page))
+	if (!AnnPageIs(page, HNSW_PAGE_ITEMS) || offset > PageGetMaxOffsetNumber(page))
 		return NULL;
 
 	id = PageGetItemId(page, offset);

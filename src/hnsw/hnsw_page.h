@@ -40,7 +40,8 @@ typedef struct HnswMetaPageData
 {
 	AnnMetaHeaderData header;
 	uint32		dim;
-	uint16		m;
+	uint8		m;
+	uint8		stored;			/* 1: nodes know where the store has their values */
 	uint16		ef_construction;
 	uint8		bits;			/* of a node's code; 0: full precision */
 	uint8		near_bits;		/* of a neighbour's code; 0: there are none */
@@ -70,7 +71,7 @@ typedef struct HnswItemData
 
 #define HNSW_DEAD (1 << 0)
 
-/* links[] is followed by the code. */
+/* links[] is followed by the code, and the number of the value if values are stored. */
 typedef struct HnswElementData
 {
 	uint8		kind;
@@ -140,6 +141,7 @@ HnswItemRoom(Size size)
 typedef struct HnswShape
 {
 	int			m;
+	bool		stored;			/* values are; then codes are of one size */
 	Size		code_size;		/* 0 if it differs */
 	Size		near_size;		/* of a neighbour's code; 0: there are none */
 	int			parts[2];		/* links items of a level */
@@ -151,7 +153,7 @@ typedef struct HnswShape
  * The shape of an index of a space.  If near is false, or asks for more than a
  * few pages per node, neighbours have no codes.
  */
-extern void HnswMakeShape(HnswShape *shape, const AnnSpace *space, int m, bool near);
+extern void HnswMakeShape(HnswShape *shape, const AnnSpace *space, int m, bool stored, bool near);
 
 /*
  * How many of a node's links items, from the first on, belong on the page of its
@@ -190,13 +192,32 @@ static inline Size
 HnswElementSize(const HnswShape *shape, int level, Size code_size)
 {
 	return offsetof(HnswElementData, links) +
-		HnswFirstPart(shape, level + 1) * sizeof(HnswItem) + code_size;
+		HnswFirstPart(shape, level + 1) * sizeof(HnswItem) + code_size +
+		(shape->stored ? sizeof(HnswItem) : 0);
 }
 
 static inline void *
 HnswElementCode(const HnswShape *shape, HnswElement element)
 {
 	return element->links + HnswFirstPart(shape, element->level + 1);
+}
+
+/* The number of its value; HNSW_NO_ITEM if that is not stored. */
+static inline HnswItem
+HnswElementValue(const HnswShape *shape, HnswElement element)
+{
+	char	   *code = HnswElementCode(shape, element);
+
+	return shape->stored ? *(HnswItem *) (code + shape->code_size) : HNSW_NO_ITEM;
+}
+
+static inline void
+HnswSetElementValue(const HnswShape *shape, HnswElement element, HnswItem value)
+{
+	char	   *code = HnswElementCode(shape, element);
+
+	if (shape->stored)
+		*(HnswItem *) (code + shape->code_size) = value;
 }
 
 static inline HnswLinksView

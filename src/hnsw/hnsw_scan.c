@@ -73,6 +73,16 @@ hnsw_scan_begin(AnnScan *scan)
 	state->ef = hnsw_ef_search;
 }
 
+/* Adds rows of a node. */
+static void
+add_rows(AnnScan *scan, const HnswIndex *index, const HnswCandidate *candidate,
+		 const ItemPointerData *tids, uint32 n)
+{
+	AnnPlace	place = HnswValuePlace(index, candidate->value, candidate->node);
+
+	AnnScanAdd(scan, candidate->distance, candidate->error, tids, n, &place);
+}
+
 /*
  * Adds the rows of a node that has postings.  It is read again, for postings
  * come and go; if meanwhile another node has taken its place, its rows are not
@@ -119,7 +129,7 @@ add_all_tids(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
 	if (ItemPointerIsValid(&tid))
 		HnswAppendTid(&tids, &tid);
 	if (tids.count > 0)
-		AnnScanAdd(scan, candidate->distance, candidate->error, tids.tids, tids.count, NULL);
+		add_rows(scan, index, candidate, tids.tids, tids.count);
 	pfree(tids.tids);
 }
 
@@ -129,7 +139,7 @@ add_candidate(AnnScan *scan, HnswIndex *index, const HnswCandidate *candidate)
 	if (candidate->flags & HNSW_CANDIDATE_MORE)
 		add_all_tids(scan, index, candidate);
 	else if (ItemPointerIsValid(&candidate->tid))
-		AnnScanAdd(scan, candidate->distance, candidate->error, &candidate->tid, 1, NULL);
+		add_rows(scan, index, candidate, &candidate->tid, 1);
 }
 
 static bool
@@ -179,9 +189,9 @@ hnsw_scan_next_batch(AnnScan *scan)
 static void
 add_page(AnnScan *scan, HnswIndex *index, BlockNumber blkno, BufferAccessStrategy strategy)
 {
-	Buffer		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, strategy, BUFFER_LOCK_SHARE);
+	Buffer		buf = HnswReadPage(index, blkno, strategy, BUFFER_LOCK_SHARE);
 	Page		page = BufferGetPage(buf);
-	int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
+	int			count = HnswCountItems(page);
 	HnswCandidate found[MaxOffsetNumber];
 	int			n = 0;
 
@@ -195,6 +205,7 @@ add_page(AnnScan *scan, HnswIndex *index, BlockNumber blkno, BufferAccessStrateg
 		found[n].node = node;
 		evaluate(scan, index, page, element, &found[n]);
 		found[n].tid = element->tid;
+		found[n].value = HnswElementValue(&index->shape, element);
 		found[n].flags = element->postings == HNSW_NO_ITEM ? 0 : HNSW_CANDIDATE_MORE;
 		n++;
 	}

@@ -211,7 +211,7 @@ static bool
 has_dead_tids(HnswVacuum *vacuum, Page page, BlockNumber blkno)
 {
 	HnswIndex  *index = &vacuum->index;
-	int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
+	int			count = HnswCountItems(page);
 
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 	{
@@ -231,7 +231,7 @@ static void
 remove_dead_tids(HnswVacuum *vacuum, Page page, BlockNumber blkno)
 {
 	HnswIndex  *index = &vacuum->index;
-	int			count = PageGetMaxOffsetNumber(page);
+	int			count = HnswCountItems(page);
 
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 	{
@@ -256,7 +256,7 @@ note_elements(HnswVacuum *vacuum, Page page, BlockNumber blkno, HnswNode *with_p
 			  HnswItem *postings)
 {
 	HnswIndex  *index = &vacuum->index;
-	int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
+	int			count = HnswCountItems(page);
 	int			n = 0;
 
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
@@ -288,9 +288,15 @@ mark_page(HnswVacuum *vacuum, BlockNumber blkno)
 	HnswIndex  *index = &vacuum->index;
 	HnswNode	nodes[MaxOffsetNumber];
 	HnswItem	postings[MaxOffsetNumber];
-	Buffer		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy,
-									BUFFER_LOCK_SHARE);
+	Buffer		buf = HnswReadPage(index, blkno, vacuum->strategy, BUFFER_LOCK_SHARE);
 	int			n;
+
+	/* Values go with their nodes, when it is known which are dead. */
+	if (HnswHasValues(index, BufferGetPage(buf)))
+	{
+		UnlockReleaseBuffer(buf);
+		return;
+	}
 
 	if (has_dead_tids(vacuum, BufferGetPage(buf), blkno))
 	{
@@ -302,7 +308,7 @@ mark_page(HnswVacuum *vacuum, BlockNumber blkno)
 		remove_dead_tids(vacuum, AnnEditPage(&edit, buf), blkno);
 		AnnEditCommit(&edit);
 		AnnPoint("hnsw W6");
-		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy, BUFFER_LOCK_SHARE);
+		buf = HnswReadPage(index, blkno, vacuum->strategy, BUFFER_LOCK_SHARE);
 	}
 	n = note_elements(vacuum, BufferGetPage(buf), blkno, nodes, postings);
 	AnnRecordFreeSpace(index->rel, blkno, AnnPageRoom(BufferGetPage(buf)));
@@ -354,10 +360,9 @@ find_live(HnswVacuum *vacuum, int *level)
 
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < nblocks && found == HNSW_NO_ITEM; blkno++)
 	{
-		Buffer		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy,
-										BUFFER_LOCK_SHARE);
+		Buffer		buf = HnswReadPage(index, blkno, vacuum->strategy, BUFFER_LOCK_SHARE);
 		Page		page = BufferGetPage(buf);
-		int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
+		int			count = HnswCountItems(page);
 
 		for (OffsetNumber offset = FirstOffsetNumber; offset <= count; offset++)
 		{
@@ -563,7 +568,18 @@ repair_links(HnswVacuum *vacuum, HnswItem item, HnswNode owner)
 	AnnPoint("hnsw W7");
 }
 
-/* Collects the links of a page that have a dead neighbour, and repairs them. */
+static bool
+is_dead_owner(ItemPointer owner, void *arg)
+{
+	HnswVacuum *vacuum = arg;
+
+	return AnnVisitedHas(&vacuum->dead, HnswPlaceItem(&vacuum->index, owner));
+}
+
+/*
+ * Collects the links of a page that have a dead neighbour, and repairs them; or
+ * removes the values of the dead.
+ */
 static void
 repair_page(HnswVacuum *vacuum, BlockNumber blkno)
 {
@@ -574,10 +590,10 @@ repair_page(HnswVacuum *vacuum, BlockNumber blkno)
 	} Broken;
 
 	HnswIndex  *index = &vacuum->index;
-	Buffer		buf = AnnReadBuffer(index->rel, blkno, HNSW_PAGE_ITEMS, vacuum->strategy,
-									BUFFER_LOCK_SHARE);
+	Buffer		buf = HnswReadPage(index, blkno, vacuum->strategy, BUFFER_LOCK_SHARE);
 	Page		page = BufferGetPage(buf);
-	int			count = AnnPageIsUnused(page) ? 0 : PageGetMaxOffsetNumber(page);
+	bool		values = HnswHasValues(index, page);
+	int			count = HnswCountItems(page);
 	Broken	   *broken = palloc(sizeof(Broken) * (count + 1));
 	int			n = 0;
 
@@ -600,6 +616,8 @@ repair_page(HnswVacuum *vacuum, BlockNumber blkno)
 	}
 	UnlockReleaseBuffer(buf);
 
+	if (values)
+		AnnStoreVacuum(&index->store, blkno, vacuum->strategy, is_dead_owner, vacuum);
 	for (int i = 0; i < n; i++)
 		repair_links(vacuum, broken[i].links, broken[i].owner);
 }

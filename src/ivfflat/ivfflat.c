@@ -26,19 +26,12 @@ typedef enum Quantizer
 	QUANTIZER_RABITQ
 } Quantizer;
 
-typedef enum Rerank
-{
-	RERANK_AUTO,
-	RERANK_HEAP,
-	RERANK_INDEX
-} Rerank;
-
 typedef struct IvfOptions
 {
 	int32		vl_len_;		/* varlena header (do not touch directly!) */
 	int			lists;			/* 0: as many as seem right */
 	Quantizer	quantizer;
-	Rerank		rerank;
+	AnnRerank	rerank;
 } IvfOptions;
 
 /* Codes of more dimensions than this have one bit for each, others two. */
@@ -56,12 +49,6 @@ static const struct config_enum_entry iterative_scan_options[] = {
 static relopt_enum_elt_def quantizers[] = {
 	{"rabitq", QUANTIZER_RABITQ},
 	{"none", QUANTIZER_NONE},
-	{NULL}
-};
-
-static relopt_enum_elt_def reranks[] = {
-	{"heap", RERANK_HEAP},
-	{"index", RERANK_INDEX},
 	{NULL}
 };
 
@@ -90,7 +77,7 @@ IvfGetOptions(Relation rel, AnnSpace *space, bool *stored)
 	if (quantizer == QUANTIZER_AUTO)
 		quantizer = choose_quantizer(space, bits);
 	AnnSpaceSetBits(space, rel, quantizer == QUANTIZER_NONE ? 0 : bits, 0);
-	*stored = space->bits > 0 && options && options->rerank == RERANK_INDEX;
+	*stored = space->bits > 0 && options && options->rerank == ANN_RERANK_INDEX;
 	return options ? options->lists : 0;
 }
 
@@ -189,9 +176,7 @@ IvfInit(void)
 	add_enum_reloption(ivfflat_relopt_kind, "quantizer", "How lists hold vectors",
 					   quantizers, QUANTIZER_AUTO,
 					   "Valid values are \"rabitq\" and \"none\".", AccessExclusiveLock);
-	add_enum_reloption(ivfflat_relopt_kind, "rerank", "Where the values are that a search compares in the end",
-					   reranks, RERANK_AUTO,
-					   "Valid values are \"heap\" and \"index\".", AccessExclusiveLock);
+	AnnStoreAddOption(ivfflat_relopt_kind);
 
 	DefineCustomIntVariable("ivfflat.probes",
 							"Number of lists a search looks into.",

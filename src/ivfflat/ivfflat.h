@@ -346,6 +346,19 @@ IvfRowValue(const IvfIndex *index, IvfRow row)
 	return (char *) row + index->value_offset;
 }
 
+/* Where the store has it; invalid if it has not. */
+static inline AnnPlace
+IvfRowPlace(const IvfIndex *index, IvfRow row)
+{
+	AnnPlace	place = {.owner = row->tid};
+
+	if (index->stored)
+		place.at = *(ItemPointerData *) IvfRowValue(index, row);
+	else
+		ItemPointerSetInvalid(&place.at);
+	return place;
+}
+
 /* Makes a row of a list: of a point, and of what it is to have of its value. */
 extern void IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint *point,
 						 const void *value, const ItemPointerData *tid, IvfRow row);

@@ -217,11 +217,12 @@ check_chains(IvfVerifier *verifier)
 static void
 check_row(IvfVerifier *verifier, BlockNumber blkno, OffsetNumber offset, IvfRow row)
 {
+	AnnPlace	place = IvfRowPlace(&verifier->index, row);
+
 	if (!IvfRowValid(&verifier->index, row))
 		AnnCheckReport(verifier->check, "I7", blkno, offset, "the code of a row is damaged");
 
-	if (verifier->index.stored &&
-		!AnnStoreSound(&verifier->index.store, IvfRowValue(&verifier->index, row), &row->tid))
+	if (verifier->index.stored && !AnnStoreSound(&verifier->index.store, &place, NULL))
 		AnnCheckReport(verifier->check, "I9", blkno, offset, "the value of a row is not where it should be");
 
 	if (!AnnCheckTid(verifier->check, &row->tid) && verifier->meta.taker == 0)

@@ -78,10 +78,11 @@ IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, flo
 bool
 IvfReadStored(IvfIndex *index, IvfRow row, float *x)
 {
+	AnnPlace	place = IvfRowPlace(index, row);
 	void	   *value = NULL;
 
 	if (index->stored)
-		value = AnnStoreRead(&index->store, IvfRowValue(index, row), &row->tid);
+		value = AnnStoreRead(&index->store, &place);
 	if (value == NULL)
 		return false;
 	rotate_value(index, value, x);

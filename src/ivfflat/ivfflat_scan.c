@@ -103,12 +103,13 @@ add_codes(AnnScan *scan, const IvfIndex *index, const IvfList *list, IvfSegment 
 			IvfRow		row = IvfSegmentRow(segment, index->row_size, first + i);
 			IvfCode		code = IvfRowCode(row);
 			double		squared = AnnRabitqEstimate(estimator.base, code->add, code->scale, dots[i]);
+			AnnPlace	place = IvfRowPlace(index, row);
 
 			/* Even the row that is the centre has to be looked at: 0 would say it is exact. */
 			AnnScanAdd(scan, squared * estimator.factor,
 					   estimator.error * IvfUnpackError(row->error) +
 					   estimator.rounding * code->scale + DBL_MIN, &row->tid, 1,
-					   index->stored ? IvfRowValue(index, row) : NULL);
+					   &place);
 		}
 	}
 }

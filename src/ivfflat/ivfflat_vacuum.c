@@ -183,7 +183,6 @@ vacuum_page(IvfVacuum *vacuum, BlockNumber blkno)
 	if (AnnPageIs(page, IVF_PAGE_LISTS))
 		count_rows(vacuum, buf);
 
-	/* One who wanted a page of another kind may have told the map that it is full. */
 	room = has_centres(page) ? 0 : AnnPageRoom(page);
 	UnlockReleaseBuffer(buf);
 	AnnRecordFreeSpace(rel, blkno, room);

@@ -105,6 +105,23 @@ AnnSpaceEqual(const AnnSpace *space, const void *a, Size a_size, const void *b, 
 				  sizeof(((AnnQuantized *) NULL)->hash)) == 0;
 }
 
+/* What codes remember of a value. */
+static uint64
+hash_value(const void *value, Size size)
+{
+	return hash_bytes_extended(value, size, 0);
+}
+
+bool
+AnnSpaceCodes(const AnnSpace *space, const void *code, const void *value, Size size)
+{
+	const AnnQuantized *quantized = code;
+	uint64		hash = hash_value(value, size);
+
+	Assert(space->bits > 0);
+	return quantized->hash[0] == (uint32) hash && quantized->hash[1] == (uint32) (hash >> 32);
+}
+
 /*
  * Centres
  */
@@ -207,7 +224,7 @@ encode(AnnQuery *query)
 	const AnnSpace *space = query->space;
 	AnnQuantized *code = palloc(space->code_size);
 	AnnRabitqFactors factors;
-	uint64		hash = hash_bytes_extended(query->value, query->value_size, 0);
+	uint64		hash = hash_value(query->value, query->value_size);
 
 	AnnRabitqEncode(space->rotated_dim, space->bits, query->rotated, NULL, code->levels, &factors);
 	code->norm2 = factors.add;

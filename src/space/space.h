@@ -138,6 +138,9 @@ extern bool AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value,
 extern void AnnQueryInit(AnnQuery *query, const AnnSpace *space);
 extern void AnnQuerySetCode(AnnQuery *query, const void *code, Size size);
 
+/* Is a quantized code that of this value at full precision? */
+extern bool AnnSpaceCodes(const AnnSpace *space, const void *code, const void *value, Size size);
+
 /* Do two codes stand for the same value? */
 extern bool AnnSpaceEqual(const AnnSpace *space, const void *a, Size a_size,
 						  const void *b, Size b_size);

@@ -46,6 +46,7 @@ my @classes = (
 	[ 'hnsw', 'vector_cosine_ops', 'vector(128)', '<=>', 'long', 0.98, 0.99 ],
 	[ 'hnsw', 'vector_l2_ops', 'vector(128)', '<->', 'long', 0.98, 0.99, 'layout = compact' ],
 	[ 'hnsw', 'vector_l2_ops', 'vector(128)', '<->', 'long', 0.98, 0.99, 'quantizer = none' ],
+	[ 'hnsw', 'halfvec_l2_ops', 'halfvec(128)', '<->', 'long', 0.98, 0.99, 'rerank = index' ],
 	[ 'ivfflat', 'vector_l2_ops', 'vector(16)', '<->', 'dense', 0.97, 0.98 ],
 	[ 'ivfflat', 'vector_ip_ops', 'vector(16)', '<#>', 'dense', 0.97, 0.98 ],
 	[ 'ivfflat', 'vector_cosine_ops', 'vector(16)', '<=>', 'dense', 0.97, 0.98 ],

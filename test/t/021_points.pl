@@ -31,6 +31,11 @@ my %kinds = (
 		rows => 400, operator => '<->', type => 'vector(64)',
 		value => 'clustered(CASE WHEN i < 1000000 THEN i ELSE 0 END, 64)::vector',
 		index => 'hnsw (v vector_l2_ops) WITH (m = 32, ef_construction = 64)' },
+	# whose values take two pages each
+	nodes => {
+		rows => 100, operator => '<->', type => 'vector(2100)',
+		value => 'clustered(CASE WHEN i < 1000000 THEN i ELSE 0 END, 2100)::vector',
+		index => 'hnsw (v vector_l2_ops) WITH (layout = compact, rerank = index)' },
 	ivfflat => {
 		rows => 400, operator => '<->', type => 'vector(12)',
 		value => 'clustered(CASE WHEN i < 1000000 THEN i ELSE 0 END, 12)::vector',
@@ -73,6 +78,8 @@ my @points = (
 	[ 'hnsw W9', 0, 'hnsw', $delete, $vacuum ],
 	[ 'hnsw W10', 0, 'hnsw', $delete, $vacuum ],
 	[ 'hnsw W10', 100, 'hnsw', $delete, $vacuum ],
+	[ 'hnsw W13', 0, 'nodes', $delete, $vacuum ],
+	[ 'hnsw W13', 10, 'nodes', $delete, $vacuum ],
 	[ 'ivfflat W9', 0, 'ivfflat', $delete, $vacuum ],
 	[ 'ivfflat W11', 0, 'stored', $delete, $vacuum ],
 	[ 'ivfflat W11', 10, 'stored', $delete, $vacuum ],
@@ -88,6 +95,9 @@ my @points = (
 	[ 'hnsw W4', 1, 'hnsw', 'TRUNCATE TABLE', $some ],
 	[ 'hnsw W5', 0, 'hnsw', '', $equal ],
 	[ 'hnsw W5', 10, 'hnsw', '', $equal ],
+	[ 'hnsw W11', 0, 'nodes', '', $one ],
+	[ 'hnsw W11', 1, 'nodes', '', $one ],
+	[ 'hnsw W12', 0, 'nodes', '', $one ],
 	[ 'ivfflat W1', 0, 'ivfflat', '', $some ],
 	[ 'ivfflat W2', 0, 'ivfflat', '', $some ],
 	[ 'ivfflat W3', 0, 'ivfflat', '', $some ],
@@ -113,7 +123,8 @@ my @points = (
 	[ 'lsh W5', 0, 'forest', '', $some ]);
 
 # Points that are common to all are called by what they are.
-my %common = ('ivfflat W10' => 'value put', 'ivfflat W11' => 'values removed',
+my %common = ('hnsw W11' => 'value put', 'ivfflat W10' => 'value put',
+	'hnsw W13' => 'values removed', 'ivfflat W11' => 'values removed',
 	map { ("$_ W1" => 'new page') } ('hnsw', 'ivfflat', 'lsh'));
 
 # No step is forgotten: each of a table of WAL is a point.

@@ -34,7 +34,8 @@ $node->safe_psql('postgres', q(
 	INSERT INTO items SELECT i, clustered(i % 2900, 12) FROM generate_series(1, 3000) i;
 ));
 my %seeds = (first => 1, second => 1, other => 2);
-foreach my $method ('hnsw (v vector_l2_ops)', 'hnsw (v vector_l2_ops) WITH (quantizer = rabitq)', 'ivfflat (v vector_l2_ops)')
+foreach my $method ('hnsw (v vector_l2_ops)', 'hnsw (v vector_l2_ops) WITH (quantizer = rabitq)',
+	'hnsw (v vector_l2_ops) WITH (quantizer = rabitq, rerank = index)', 'ivfflat (v vector_l2_ops)')
 {
 	foreach my $name (qw(first second other))
 	{
@@ -94,6 +95,13 @@ $node->safe_psql('postgres', 'DROP INDEX items_idx');
 build_ok("$workers SET maintenance_work_mem = '1MB';
 		CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops) WITH (quantizer = rabitq)",
 	qr/using 2 parallel workers.*no longer fits into maintenance_work_mem/s, 'of codes by workers in little memory');
+$node->safe_psql('postgres', 'DROP INDEX items_idx');
+build_ok("$workers CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops) WITH (quantizer = rabitq, rerank = index)",
+	qr/using 2 parallel workers/, 'of codes and values by workers');
+$node->safe_psql('postgres', 'DROP INDEX items_idx');
+build_ok("$workers SET maintenance_work_mem = '1MB';
+		CREATE INDEX items_idx ON items USING hnsw (v vector_l2_ops) WITH (quantizer = rabitq, rerank = index)",
+	qr/using 2 parallel workers.*no longer fits into maintenance_work_mem/s, 'of codes and values by workers in little memory');
 $node->safe_psql('postgres', 'DROP INDEX items_idx');
 
 # Without room for shared memory: a limit on the size of files is one on that of

@@ -20,18 +20,21 @@ use constant {
 	NO_TID => pack('SSS', 0xFFFF, 0xFFFF, 0),
 	ELEMENT => 1,
 	LINKS => 2,
-	POSTINGS => 3 };
+	POSTINGS => 3,
+	# not what such an item begins with, but the kind of its page
+	VALUE => -2 };
 
 my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement = none',
 	'statement_timeout = 60s', 'restart_after_crash = on');
 AnnTest->data($node);
 
 # The layouts: at full precision; with codes of the neighbours, all of a node on
-# one page; and so large that level 0 has two parts and links are elsewhere.
+# one page; and so large that level 0 has two parts and links are elsewhere, with
+# values in the index.
 my %layouts = (
 	full => { dim => 6, m => 4, parts => 1, options => 'quantizer = none' },
 	fast => { dim => 100, m => 4, parts => 1, options => 'layout = fast' },
-	large => { dim => 600, m => 20, parts => 2, options => 'layout = fast, neighbor_bits = 3' });
+	large => { dim => 600, m => 20, parts => 2, options => 'layout = fast, neighbor_bits = 3, rerank = index' });
 
 # What is being damaged, its layout, and the item numbers of a page.
 my ($test, $layout, $slots);
@@ -45,7 +48,7 @@ sub items
 		my $block = $_;
 		map { {
 			%$_,
-			kind => $test->get($block, $_->{at}, 'C', 1),
+			kind => $test->kind($block) == -VALUE ? VALUE : $test->get($block, $_->{at}, 'C', 1),
 			number => $block * $slots + ($_->{lp} - 24) / 4 } } $test->items($block)
 	} (1 .. $test->blocks - 1);
 }
@@ -198,9 +201,38 @@ my @near_damages = (
 		my $at = 8 + 12 * places($l) + 4 * int((places($l) + 31) / 32);
 		my $size = int(($l->{length} - $at) / places($l));
 		set($l, $at, "\x5A" x $size) }, qr/^I7\|/m ],
-	[ 'code of a node', sub { my $e = (find(ELEMENT))[3]; set($e, code($e) + 20, "\x5A" x ($e->{length} - code($e) - 20)) }, qr/^I7\|/m ],
+	[ 'code of a node', sub { my $e = (find(ELEMENT))[3]; set($e, code($e) + 20, "\x5A" x ($e->{length} - code($e) - 24)) }, qr/^I7\|/m ],
 	[ 'centre is NaN', sub { meta(32, pack('L', 0x7FC00000)) }, qr/XX002.*block 0\b/s ],
 	[ 'centre is negative', sub { meta(32, pack('f', -1)) }, qr/XX002.*block 0\b/s ]);
+
+# and to values; an element ends with the number of its own
+sub pointer { my ($block, $offset) = @_; return pack('SSS', $block >> 16, $block & 0xFFFF, $offset); }
+sub set_value { my ($item, $number) = @_; set($item, $item->{length} - 4, pack('L', $number)); }
+
+my @value_damages = (
+	[ 'values in a way', sub { meta(13, pack('C', 2)) }, qr/XX002.*block 0\b/s ],
+	[ 'no values', sub { meta(13, pack('C', 0)) }, qr/^I2\|/m ],
+	[ 'value nowhere', sub { set_value((find(ELEMENT, \&live))[0], 4000000000) }, qr/^I10\|/m ],
+	[ 'value is an element', sub { my ($e) = find(ELEMENT, \&live); set_value($e, $e->{number}) }, qr/^I10\|/m ],
+	[ 'value of another', sub {
+		my ($one, $other) = find(ELEMENT, \&live);
+		set_value($one, field($other, $other->{length} - 4, 'L', 4)) }, qr/^I10\|/m ],
+	[ 'value cut off', sub {
+		my ($v) = find(VALUE);
+		$test->put($v->{block}, $v->{lp}, pack('L', $v->{at} | 1 << 15 | 16 << 17)) }, qr/^I2\|/m ],
+	[ 'value outside its page', sub {
+		my ($v) = find(VALUE);
+		$test->put($v->{block}, $v->{lp}, pack('L', 0x7FF0 | 1 << 15 | 100 << 17)) }, qr/^I2\|/m ],
+	[ 'size of a value', sub { set((find(VALUE))[3], 12, pack('L', 5)) }, qr/^I10\|/m ],
+	[ 'value is NaN', sub { set((find(VALUE))[3], 20, pack('L', 0x7FC00000)) }, qr/^I10\|/m ],
+	[ 'value is not that of the code', sub { set((find(VALUE))[3], 20, pack('f', 3.5)) }, qr/^I10\|/m ],
+	[ 'owner of a value nowhere', sub { set((find(VALUE))[3], 0, pointer(5000, 1)) }, qr/^I10\|/m ],
+	[ 'owner of a value is none', sub { set((find(VALUE))[3], 0, pointer(0xFFFFFFFF, 0)) }, qr/^I10\|/m ],
+	[ 'owner of a value is another', sub {
+		my ($one, $other) = find(VALUE);
+		set($one, 0, substr($test->{bytes}, $other->{block} * BLCKSZ + $other->{at}, 6)) }, qr/^I10\|/m ],
+	[ 'page of values zeroed', sub { $test->put((find(VALUE))[3]{block}, 0, "\0" x BLCKSZ) }, qr/^I10\|/m ],
+	[ 'page of values is one of items', sub { $test->put((find(VALUE))[3]{block}, BLCKSZ - 4, pack('S', 16)) }, qr/^I2\|/m ]);
 
 foreach my $name (qw(full fast large))
 {
@@ -222,7 +254,8 @@ foreach my $name (qw(full fast large))
 		VACUUM t%1\$d;
 	));
 	# What is on the metapage and in chains is the same with and without codes.
-	my @named = ($name ne 'fast' ? @damages : (), $layout->{near} ? @near_damages : ());
+	my @named = ($name ne 'fast' ? @damages : (), $layout->{near} ? @near_damages : (),
+		$name eq 'large' ? @value_damages : ());
 	my $deeds = qq(
 		\\set VERBOSITY verbose
 		SET enable_seqscan = off;
