@@ -25,7 +25,7 @@
  */
 #define DEVIATIONS	3.0
 #define FEW_DIMS	64
-#define FEW_DIMS_DEVIATIONS 3.4
+#define FEW_DIMS_DEVIATIONS 4.0
 
 /*
  * The same of what the rounding of the query adds.  It is so much because vectors
