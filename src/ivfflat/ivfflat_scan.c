@@ -68,7 +68,6 @@ ivf_scan_begin(AnnScan *scan)
 static Estimator
 make_estimator(const AnnScan *scan, const IvfIndex *index, const IvfList *list)
 {
-	const AnnRabitqQuery *prepared = scan->query.prepared;
 	AnnForm		form = scan->space.metric->form;
 	double		levels = (1 << index->bits) - 1;
 	double		length = sqrt(index->space.rotated_dim * levels * (levels + 2) / 12);
@@ -78,7 +77,7 @@ make_estimator(const AnnScan *scan, const IvfIndex *index, const IvfList *list)
 	estimator.base = list->base - (form == ANN_FORM_IP ? scan->query.norm2 : 0);
 	estimator.factor = form == ANN_FORM_L2 ? 1 : 0.5;
 	estimator.error = 2 * DEVIATIONS * sqrt(list->base) * estimator.factor;
-	estimator.rounding = 2 * DEVIATIONS * prepared->step / sqrt(12) * length * estimator.factor;
+	estimator.rounding = 2 * scan->query.prepared->rounding * length * estimator.factor;
 	return estimator;
 }
 
@@ -104,11 +103,12 @@ add_codes(AnnScan *scan, const IvfIndex *index, const IvfList *list, IvfSegment 
 			IvfCode		code = IvfRowCode(row);
 			double		squared = AnnRabitqEstimate(estimator.base, code->add, code->scale, dots[i]);
 			AnnPlace	place = IvfRowPlace(index, row);
+			double		error = estimator.error * IvfUnpackError(row->error);
+			double		rounding = estimator.rounding * code->scale;
 
 			/* Even the row that is the centre has to be looked at: 0 would say it is exact. */
 			AnnScanAdd(scan, squared * estimator.factor,
-					   estimator.error * IvfUnpackError(row->error) +
-					   estimator.rounding * code->scale + DBL_MIN, &row->tid, 1,
+					   sqrt(error * error + rounding * rounding) + DBL_MIN, &row->tid, 1,
 					   &place);
 		}
 	}

@@ -12,6 +12,9 @@
 #include "am/am_point.h"
 #include "lsh/lsh_page.h"
 
+/* How full a build leaves nodes, so that inserts do not split them at once. */
+#define LSH_FILL 0.9
+
 /* Phases of a build. */
 #define PROGRESS_LSH_LOAD ANN_PHASE_METHOD
 #define PROGRESS_LSH_WRITE (ANN_PHASE_METHOD + 1)
@@ -23,13 +26,14 @@ typedef struct LshIndex
 	Relation	rel;
 	BlockNumber nblocks;		/* when last looked */
 	BufferAccessStrategy strategy;	/* for reading leaves; NULL: as usual */
-	float		patience[LSH_RECALLS];
+	float		patience[LSH_RECALLS];	/* in leaves with leaf_fill rows */
 	float		norm;
 	float		lift;
 	AnnSpace	space;
 	LshHash		hash;
 	Size		row_size;
 	int			leaf_rows;		/* a leaf has room for */
+	int			leaf_fill;		/* and a build puts into it */
 	float	   *centre;			/* rotated; NULL if it is the origin */
 } LshIndex;
 
@@ -43,7 +47,10 @@ extern void LshInit(void);
 /* The number of tables an index is to have. */
 extern int	LshGetTables(Relation rel);
 
-/* How many leaves in a row may be read in vain to reach the recall wanted. */
+/*
+ * How many leaves in a row, as full as a build leaves them, may be read in vain
+ * to reach the recall wanted.
+ */
 extern double LshPatience(const LshIndex *index);
 
 /* lsh_page.c */
@@ -137,6 +144,10 @@ typedef struct LshWalk
 
 extern void LshWalkBegin(LshWalk *walk, LshIndex *index, int table);
 
+/* The same from a place on, where a leaf of that block is said to begin. */
+extern void LshWalkFrom(LshWalk *walk, LshIndex *index, int table, const LshPlace *from,
+						BlockNumber blkno);
+
 /* Goes to the next leaf, locked; false at the end. */
 extern bool LshWalkNext(LshWalk *walk, int lockmode, int *count);
 
@@ -189,7 +200,7 @@ typedef struct LshFound
 	double		upper;
 	ItemPointerData tid;
 	bool		given;			/* to the caller */
-	uint32		read;			/* reads before it */
+	int64		scored;			/* LshSearchScored when it was found */
 } LshFound;
 
 /*
@@ -200,15 +211,20 @@ extern LshSearch *LshSearchBegin(LshIndex *index, const LshValue *value, int k);
 /* Reads a leaf that was not read before; false if there is none to look for. */
 extern bool LshSearchStep(LshSearch *search);
 
-/* Reads all leaves of one table that were not read before. */
+/* Reads all leaves of one table. */
 extern void LshSearchAll(LshSearch *search);
 
-/* How many leaves were read; and how many since the k best last changed. */
+/* How many leaves were read. */
 extern uint32 LshSearchReads(const LshSearch *search);
-extern uint32 LshSearchWaited(const LshSearch *search);
 
 /* How many rows these had, one for each table it was met in. */
 extern int64 LshSearchScored(const LshSearch *search);
+
+/*
+ * How many leaves the rows would fill that were read since the k best last
+ * changed; see LshPatience.
+ */
+extern double LshSearchWaited(const LshSearch *search);
 
 /* What is almost certainly no less than the distance of the k-th best. */
 extern double LshSearchBound(const LshSearch *search);

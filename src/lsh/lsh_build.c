@@ -26,9 +26,6 @@
 /* Rows of the sample. */
 #define SAMPLE_ROWS 2000
 
-/* How full nodes are left, so that inserts do not split them at once. */
-#define FILL 0.9
-
 /*
  * The work of calibrating with one query, in one dimension, in units of adding a
  * row to a table: a fit to measured builds.
@@ -269,7 +266,7 @@ write_entry(Writer *writer, const void *entry)
 	LshNode		node = LshPageNode(page);
 	Size		entry_size = LshEntrySize(writer->index, node);
 
-	if (writer->count >= Max(FILL * LshNodeCapacity(writer->index, node), 1))
+	if (writer->count >= Max(LSH_FILL * LshNodeCapacity(writer->index, node), 1))
 	{
 		next_node(writer, entry);
 		page = BufferGetPage(writer->buf);
@@ -284,7 +281,7 @@ static void
 write_upper_levels(Writer *leaves)
 {
 	Writer		below = *leaves;
-	int			most = FILL * LSH_MAX_ENTRIES;
+	int			most = LSH_FILL * LSH_MAX_ENTRIES;
 
 	for (;;)
 	{
@@ -515,9 +512,9 @@ LshEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
 
 	LshOpen(&index, rel);
 	entries = estimate->rows * index.hash.tables;
-	leaves = ceil(estimate->rows / ceil(FILL * index.leaf_rows)) * index.hash.tables;
+	leaves = ceil(estimate->rows / index.leaf_fill) * index.hash.tables;
 	estimate->memory = entries * (index.row_size + SORT_OVERHEAD);
-	estimate->pages = 1 + leaves + index.hash.tables * ceil(leaves / index.hash.tables / (FILL * LSH_MAX_ENTRIES));
+	estimate->pages = 1 + leaves + index.hash.tables * ceil(leaves / index.hash.tables / (LSH_FILL * LSH_MAX_ENTRIES));
 	estimate->shared_work = entries / 2;
 	estimate->work = entries / 2 +
 		LSH_SAMPLE_QUERIES * CALIBRATE_WORK / Max(index.space.rotated_dim, 64);

@@ -78,22 +78,22 @@ find_neighbours(LshIndex *index, Probe *probes, int nprobes)
 }
 
 /*
- * Searches, and writes to waits[] how many leaves in a row must be read in vain to
- * find each neighbour, or to come to the point where all leaves are read; returns
- * how many these are.  The neighbour found first does not count: it is the query.
+ * Searches, and writes to waits[] what patience it takes to find each neighbour,
+ * or to come to the point where all leaves are read; returns how many these are.
+ * The neighbour found first does not count: it is the query.
  */
 static int
-measure_waits(LshIndex *index, Probe *probe, uint32 most, uint32 *waits)
+measure_waits(LshIndex *index, Probe *probe, uint32 most, double *waits)
 {
 	LshSearch  *search = LshSearchBegin(index, &probe->value, NEIGHBOURS);
 	neighbour_heap *missing = &probe->nearest;
 	bool		first = true;
-	uint32		longest = 0;
+	double		longest = 0;
 	int			n = 0;
 
 	while (missing->count > 0)
 	{
-		uint32		waited = LshSearchWaited(search) + 1;
+		double		waited = LshSearchWaited(search) + 1;
 		bool		more = LshSearchReads(search) < most && LshSearchStep(search);
 
 		for (int i = missing->count - 1; i >= 0; i--)
@@ -114,8 +114,8 @@ measure_waits(LshIndex *index, Probe *probe, uint32 most, uint32 *waits)
 static int
 compare_waits(const void *a, const void *b)
 {
-	uint32		left = *(const uint32 *) a;
-	uint32		right = *(const uint32 *) b;
+	double		left = *(const double *) a;
+	double		right = *(const double *) b;
 
 	return (left > right) - (left < right);
 }
@@ -132,7 +132,7 @@ LshCalibrate(Relation rel, const LshSample *sample)
 	uint32		leaves;
 	int			nprobes;
 	Probe	   *probes;
-	uint32	   *waits;
+	double	   *waits;
 	int			n = 0;
 
 	LshOpen(&index, rel);
@@ -142,7 +142,7 @@ LshCalibrate(Relation rel, const LshSample *sample)
 	{
 		AnnBuildPhase(PROGRESS_LSH_CALIBRATE, nprobes);
 		probes = palloc0(sizeof(Probe) * nprobes);
-		waits = palloc(sizeof(uint32) * nprobes * NEIGHBOURS);
+		waits = palloc(sizeof(double) * nprobes * NEIGHBOURS);
 
 		for (int i = 0; i < nprobes; i++)
 		{
@@ -163,7 +163,7 @@ LshCalibrate(Relation rel, const LshSample *sample)
 		{
 			float		patience[LSH_RECALLS];
 
-			qsort(waits, n, sizeof(uint32), compare_waits);
+			qsort(waits, n, sizeof(double), compare_waits);
 			for (int i = 0; i < LSH_RECALLS; i++)
 				patience[i] = waits[(int) (lsh_recalls[i] * n)];
 			LshWritePatience(rel, patience);

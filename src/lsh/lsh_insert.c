@@ -57,13 +57,17 @@ add_row(LshIndex *index, Buffer buf, int count, LshRow row)
  * Splitting
  */
 
-/* Entries of a node that is being split, in order: both kinds begin with a place. */
+/*
+ * Entries of a node that is being split, or of two leaves that share theirs, in
+ * order: both kinds begin with a place.
+ */
 typedef struct Split
 {
 	Size		entry_size;
 	int			count;
 	LshPlace  **entries;
 	int			middle;			/* the first that goes right */
+	LshPlace	low;			/* of what goes right */
 } Split;
 
 static int
@@ -74,15 +78,17 @@ compare_entries(const void *a, const void *b)
 
 /*
  * Where to split rows: in the middle third, where keys differ in the earliest
- * digit; so leaves tend to be ranges of whole prefixes.
+ * digit; so leaves tend to be ranges of whole prefixes.  Both have room left.
  */
 static int
 choose_middle(const LshIndex *index, const Split *split)
 {
+	int			first = Max(split->count / 3, split->count - index->leaf_fill);
+	int			last = split->count - first;
 	int			best = split->count / 2;
 	int			best_digit = LSH_KEY_BITS;
 
-	for (int i = Max(split->count / 3, 1); i <= Min(2 * split->count / 3, split->count - 1); i++)
+	for (int i = Max(first, 1); i <= Min(last, split->count - 1); i++)
 	{
 		uint32		differ = split->entries[i - 1]->key ^ split->entries[i]->key;
 		int			digit = LSH_KEY_BITS;
@@ -99,30 +105,40 @@ choose_middle(const LshIndex *index, const Split *split)
 	return best;
 }
 
+/* Adds copies of the entries of a node. */
+static void
+copy_entries(Split *split, Page page)
+{
+	int			count = LshPageCount(page, split->entry_size);
+	char	   *copies = palloc(split->entry_size * count);
+
+	memcpy(copies, LshPageNode(page)->entries, split->entry_size * count);
+	for (int i = 0; i < count; i++)
+		split->entries[split->count++] = (LshPlace *) (copies + split->entry_size * i);
+}
+
 /*
- * Gets the entries of a node, and perhaps a new row, ready to be split; they are
- * copies.
+ * Gets the entries of a node, perhaps those of its right sibling, and perhaps a
+ * new row, ready to be split.
  */
 static void
-prepare_split(Split *split, const LshIndex *index, Page page, LshRow row)
+prepare_split(Split *split, const LshIndex *index, Page page, Page sibling, LshRow row)
 {
-	LshNode		node = LshPageNode(page);
-	Size		entry_size = LshEntrySize(index, node);
-	int			count = LshPageCount(page, entry_size);
-	char	   *copies = palloc(entry_size * count);
+	bool		leaf = LshPageNode(page)->level == 0;
 
-	memcpy(copies, node->entries, entry_size * count);
-	split->entry_size = entry_size;
-	split->count = count;
-	split->entries = palloc(sizeof(LshPlace *) * (count + 1));
-	for (int i = 0; i < count; i++)
-		split->entries[i] = (LshPlace *) (copies + entry_size * i);
-
+	split->entry_size = LshEntrySize(index, LshPageNode(page));
+	split->count = 0;
+	split->entries = palloc(sizeof(LshPlace *) * (2 * LSH_MAX_ENTRIES + 1));
+	copy_entries(split, page);
+	if (sibling != NULL)
+		copy_entries(split, sibling);
 	if (row != NULL)
 		split->entries[split->count++] = &row->place;
-	if (node->level == 0)
+	if (leaf)
 		qsort(split->entries, split->count, sizeof(LshPlace *), compare_entries);
-	split->middle = node->level == 0 ? choose_middle(index, split) : split->count / 2;
+	split->middle = leaf ? choose_middle(index, split) : split->count / 2;
+	split->low = *split->entries[split->middle];
+	split->low.error = 0;
 }
 
 /* Makes entries from one to before another all that a node has. */
@@ -166,7 +182,7 @@ split_node(LshIndex *index, Buffer parent_buf, int slot, Buffer buf, LshRow row)
 	LshNode		node;
 	LshNode		right;
 
-	prepare_split(&split, index, BufferGetPage(buf), row);
+	prepare_split(&split, index, BufferGetPage(buf), NULL, row);
 
 	AnnEditBegin(&edit, index->rel, false);
 	parent_page = AnnEditPage(&edit, parent_buf);
@@ -175,7 +191,7 @@ split_node(LshIndex *index, Buffer parent_buf, int slot, Buffer buf, LshRow row)
 	node = LshPageNode(page);
 	right = LshPageNode(right_page);
 
-	LshInitNode(right_page, node->table, node->level, split.entries[split.middle]);
+	LshInitNode(right_page, node->table, node->level, &split.low);
 	right->right = node->right;
 	right->high = node->high;
 	set_entries(right_page, &split, split.middle, split.count);
@@ -188,6 +204,60 @@ split_node(LshIndex *index, Buffer parent_buf, int slot, Buffer buf, LshRow row)
 	AnnEditCommit(&edit);
 	AnnPoint(row != NULL ? "lsh W3" : "lsh W4");
 	AnnSessionCounters(RelationGetRelid(index->rel))->splits++;
+}
+
+/*
+ * The right sibling of a full leaf that its parent's slot-th downlink names,
+ * locked, if it has room enough to share the rows of both; or InvalidBuffer.
+ */
+static Buffer
+find_room(LshIndex *index, Buffer parent_buf, int parent_count, int slot, LshNode node)
+{
+	LshNode		parent = LshPageNode(BufferGetPage(parent_buf));
+	Buffer		buf;
+	int			count;
+
+	if (slot + 1 == parent_count)
+		return InvalidBuffer;
+	if (node->right != LshNodeDownlink(parent, slot + 1)->child)
+		AnnCorrupted(index->rel, BufferGetBlockNumber(parent_buf), "Downlinks and siblings do not agree");
+
+	buf = LshReadNode(index, node->right, node->table, 0, BUFFER_LOCK_EXCLUSIVE, &count);
+	if (!BufferIsValid(buf))
+		AnnCorrupted(index->rel, node->right, "The page is not the node that its parent takes it for");
+	if (index->leaf_rows + 1 + count <= 2 * index->leaf_fill)
+		return buf;
+	UnlockReleaseBuffer(buf);
+	return InvalidBuffer;
+}
+
+/*
+ * Shares the rows of a full leaf, and one more, with its right sibling.  These and
+ * the parent are locked, and unlocked here.
+ */
+static void
+share_rows(LshIndex *index, Buffer parent_buf, int slot, Buffer buf, Buffer right_buf, LshRow row)
+{
+	Split		split;
+	AnnEdit		edit;
+	Page		parent_page;
+	Page		page;
+	Page		right_page;
+
+	prepare_split(&split, index, BufferGetPage(buf), BufferGetPage(right_buf), row);
+
+	AnnEditBegin(&edit, index->rel, false);
+	parent_page = AnnEditPage(&edit, parent_buf);
+	page = AnnEditPage(&edit, buf);
+	right_page = AnnEditPage(&edit, right_buf);
+
+	LshNodeDownlink(LshPageNode(parent_page), slot + 1)->low = split.low;
+	LshPageNode(page)->high = split.low;
+	LshPageNode(right_page)->low = split.low;
+	set_entries(page, &split, 0, split.middle);
+	set_entries(right_page, &split, split.middle, split.count);
+	AnnEditCommit(&edit);
+	AnnPoint("lsh W8");
 }
 
 /*
@@ -207,7 +277,7 @@ split_root(LshIndex *index, Buffer buf)
 	LshNode		root;
 	LshNode		left;
 
-	prepare_split(&split, index, BufferGetPage(buf), NULL);
+	prepare_split(&split, index, BufferGetPage(buf), NULL, NULL);
 
 	AnnEditBegin(&edit, index->rel, false);
 	page = AnnEditPage(&edit, buf);
@@ -217,7 +287,7 @@ split_root(LshIndex *index, Buffer buf)
 	left = LshPageNode(left_page);
 
 	LshInitNode(left_page, root->table, root->level, &root->low);
-	LshInitNode(right_page, root->table, root->level, split.entries[split.middle]);
+	LshInitNode(right_page, root->table, root->level, &split.low);
 	left->right = BufferGetBlockNumber(right_buf);
 	left->high = LshPageNode(right_page)->low;
 	set_entries(left_page, &split, 0, split.middle);
@@ -264,8 +334,13 @@ add_row_or_split(LshIndex *index, int table, LshRow row)
 		if (count == LshNodeCapacity(index, node))
 		{
 			bool		leaf = node->level == 0;
+			Buffer		right_buf = leaf ?
+				find_room(index, parent_buf, parent_count, slot, node) : InvalidBuffer;
 
-			split_node(index, parent_buf, slot, buf, leaf ? row : NULL);
+			if (BufferIsValid(right_buf))
+				share_rows(index, parent_buf, slot, buf, right_buf, row);
+			else
+				split_node(index, parent_buf, slot, buf, leaf ? row : NULL);
 			return leaf;
 		}
 

@@ -216,6 +216,7 @@ LshOpen(LshIndex *index, Relation rel)
 				meta->tables, meta->seed);
 	index->row_size = INTALIGN(offsetof(LshRowData, code) + LshCodeSize(space));
 	index->leaf_rows = LSH_NODE_ROOM / index->row_size;
+	index->leaf_fill = ceil(LSH_FILL * index->leaf_rows);
 
 	index->centre = NULL;
 	if (meta->centre_size > 0)
@@ -421,11 +422,19 @@ LshFindLeaf(LshIndex *index, int table, const LshPlace *place, int lockmode, int
 void
 LshWalkBegin(LshWalk *walk, LshIndex *index, int table)
 {
+	LshPlace	first = LshFirstPlace(0);
+
+	LshWalkFrom(walk, index, table, &first, InvalidBlockNumber);
+}
+
+void
+LshWalkFrom(LshWalk *walk, LshIndex *index, int table, const LshPlace *from, BlockNumber blkno)
+{
 	walk->index = index;
 	walk->table = table;
-	walk->from = LshFirstPlace(0);
-	walk->high = walk->from;
-	walk->next = InvalidBlockNumber;
+	walk->from = *from;
+	walk->high = *from;
+	walk->next = blkno;
 	walk->done = false;
 }
 

@@ -40,7 +40,7 @@ typedef struct LshProbe
 typedef struct LshBest
 {
 	double		upper;
-	uint32		read;
+	int64		scored;
 } LshBest;
 
 #define HEAP_PREFIX lsh_best
@@ -54,6 +54,7 @@ typedef struct LshInner
 	BlockNumber blkno;
 	char		status;
 	int			count;
+	uint32		first;			/* number of its first downlink in the directory */
 	LshNode		node;
 } LshInner;
 
@@ -92,11 +93,12 @@ struct LshSearch
 	LshDigit   *digits;			/* of all tables */
 	lsh_probe_heap queue;
 	directory_hash *directory;
-	AnnVisited	visited;		/* leaves */
+	uint32		downlinks;		/* in it */
+	AnnVisited	visited;		/* numbers of those that were followed to a leaf */
 
 	uint32		reads;			/* leaves read */
 	int64		scored;			/* rows in them */
-	uint32		changed;		/* reads when best last changed */
+	int64		changed;		/* scored when best last changed */
 	lsh_best_heap best;
 	LshRows		candidates;		/* rows that were, when found, within the bound */
 	ann_tids_hash *seen;		/* these */
@@ -144,7 +146,7 @@ LshSearchBound(const LshSearch *search)
 static void
 note_best(LshSearch *search, const LshFound *row)
 {
-	LshBest		best = {row->upper, row->read};
+	LshBest		best = {row->upper, row->scored};
 
 	if (search->best.count < search->k)
 		lsh_best_heap_push(&search->best, &best);
@@ -152,7 +154,7 @@ note_best(LshSearch *search, const LshFound *row)
 		lsh_best_heap_replace_top(&search->best, &best);
 	else
 		return;
-	search->changed = Max(search->changed, best.read);
+	search->changed = Max(search->changed, best.scored);
 }
 
 /* Makes a row a candidate, if it is not one already. */
@@ -186,7 +188,7 @@ note_row(LshSearch *search, LshRow row, double distance)
 	double		limit = LshErrorLimit(search->value, row);
 	bool		candidate = distance - limit <= LshSearchBound(search);
 	AnnRabitqRange range = {distance - limit, distance + limit};
-	LshFound	found = {.tid = row->place.tid,.read = search->reads};
+	LshFound	found = {.tid = row->place.tid,.scored = search->scored};
 
 	if (candidate)
 		range = LshBounds(search->value, row, distance);
@@ -224,17 +226,21 @@ note_leaf(LshSearch *search, LshNode node, int count)
 /* What the directory knows of a leaf. */
 typedef struct LshLeaf
 {
+	uint32		number;			/* of the downlink */
 	BlockNumber blkno;
 	bool		last;			/* of the table; then there is no high */
+	LshPlace	low;
 	LshPlace	high;
 } LshLeaf;
 
-static LshNode
-copy_node(Page page, int count)
+static void
+copy_node(LshSearch *search, LshInner *inner, Page page)
 {
-	Size		size = offsetof(LshNodeData, entries) + sizeof(LshDownlink) * count;
+	Size		size = offsetof(LshNodeData, entries) + sizeof(LshDownlink) * inner->count;
 
-	return memcpy(palloc(size), LshPageNode(page), size);
+	inner->node = memcpy(palloc(size), LshPageNode(page), size);
+	inner->first = search->downlinks;
+	search->downlinks += inner->count;
 }
 
 static LshInner *
@@ -247,7 +253,7 @@ get_root(LshSearch *search, int table)
 	if (!found)
 	{
 		LshCopyRoot(search->index, table, (Page) page.data, &inner->count);
-		inner->node = copy_node((Page) page.data, inner->count);
+		copy_node(search, inner, (Page) page.data);
 	}
 	return inner;
 }
@@ -265,7 +271,7 @@ get_inner(LshSearch *search, BlockNumber blkno, int table, int level)
 	buf = LshReadNode(search->index, blkno, table, level, BUFFER_LOCK_SHARE, &inner->count);
 	if (!BufferIsValid(buf))
 		AnnCorrupted(search->index->rel, blkno, "The page is not the node that another takes it for");
-	inner->node = copy_node(BufferGetPage(buf), inner->count);
+	copy_node(search, inner, BufferGetPage(buf));
 	UnlockReleaseBuffer(buf);
 	return inner;
 }
@@ -295,10 +301,11 @@ find_leaf(LshSearch *search, int table, const LshPlace *place)
 		i = LshFindDownlink(node, inner->count, place);
 		if (node->level == 1)
 		{
-			LshLeaf		leaf = {.blkno = LshNodeDownlink(node, i)->child};
+			LshDownlink *downlink = LshNodeDownlink(node, i);
+			LshLeaf		leaf = {.number = inner->first + i,.blkno = downlink->child,.low = downlink->low};
 
 			if (i + 1 < inner->count)
-				leaf.high = LshNodeDownlink(node, i + 1)->low;
+				leaf.high = downlink[1].low;
 			else
 			{
 				leaf.high = node->high;
@@ -311,31 +318,23 @@ find_leaf(LshSearch *search, int table, const LshPlace *place)
 }
 
 /*
- * Reads what the directory takes for one leaf, and may have been split since.
+ * Reads what the directory takes for one leaf.  Its rows may be in others now,
+ * and these may have been read when they did not have them yet.
  */
 static void
 read_leaf(LshSearch *search, int table, const LshLeaf *leaf)
 {
-	BlockNumber next = leaf->blkno;
+	LshWalk		walk;
+	int			count;
 
-	do
+	LshWalkFrom(&walk, search->index, table, &leaf->low, leaf->blkno);
+	while (LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count))
 	{
-		int			count;
-		Buffer		buf = LshReadNode(search->index, next, table, 0, BUFFER_LOCK_SHARE, &count);
-		LshNode		node;
-
-		/* It was unlinked: nothing was in it, and nothing in it now concerns us. */
-		if (!BufferIsValid(buf))
-			return;
-
-		node = LshPageNode(BufferGetPage(buf));
-		note_leaf(search, node, count);
-		next = node->right;
-		if (!leaf->last && BlockNumberIsValid(next) && LshPlaceCompare(&node->high, &leaf->high) >= 0)
-			next = InvalidBlockNumber;
-		UnlockReleaseBuffer(buf);
-		CHECK_FOR_INTERRUPTS();
-	} while (BlockNumberIsValid(next) && AnnVisitedAdd(&search->visited, next));
+		note_leaf(search, LshPageNode(BufferGetPage(walk.buf)), count);
+		UnlockReleaseBuffer(walk.buf);
+		if (!leaf->last && LshPlaceCompare(&walk.high, &leaf->high) >= 0)
+			break;
+	}
 }
 
 /*
@@ -416,7 +415,7 @@ LshSearchStep(LshSearch *search)
 			lsh_probe_heap_push(&search->queue, &probe);
 		}
 
-		read = AnnVisitedAdd(&search->visited, leaf.blkno);
+		read = AnnVisitedAdd(&search->visited, leaf.number);
 		if (read)
 			read_leaf(search, probe.table, &leaf);
 	}
@@ -435,8 +434,7 @@ LshSearchAll(LshSearch *search)
 	LshWalkBegin(&walk, search->index, 0);
 	while (LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count))
 	{
-		if (AnnVisitedAdd(&search->visited, BufferGetBlockNumber(walk.buf)))
-			note_leaf(search, LshPageNode(BufferGetPage(walk.buf)), count);
+		note_leaf(search, LshPageNode(BufferGetPage(walk.buf)), count);
 		UnlockReleaseBuffer(walk.buf);
 	}
 	MemoryContextSwitchTo(oldcontext);
@@ -471,16 +469,16 @@ LshSearchReads(const LshSearch *search)
 	return search->reads;
 }
 
-uint32
-LshSearchWaited(const LshSearch *search)
-{
-	return search->reads - search->changed;
-}
-
 int64
 LshSearchScored(const LshSearch *search)
 {
 	return search->scored;
+}
+
+double
+LshSearchWaited(const LshSearch *search)
+{
+	return (double) (search->scored - search->changed) / search->index->leaf_fill;
 }
 
 const LshFound *
@@ -533,6 +531,6 @@ LshSearchMore(LshSearch *search)
 
 	search->changed = 0;
 	for (int i = 0; i < search->best.count; i++)
-		search->changed = Max(search->changed, search->best.elements[i].read);
+		search->changed = Max(search->changed, search->best.elements[i].scored);
 	return true;
 }

@@ -92,21 +92,41 @@ find_parent(LshIndex *index, int table, const LshPlace *place, int *count)
 	return buf;
 }
 
-/* Gives the range of an empty leaf to its left sibling; all pages are unlocked here. */
+/*
+ * How many rows two leaves may have that become one; inserts are not to split it
+ * at once.
+ */
+static int
+most_to_join(const LshIndex *index)
+{
+	return index->leaf_rows * 2 / 3;
+}
+
+/* Gives the range of a leaf, and its rows, to its left sibling; all pages are unlocked here. */
 static void
 unlink_leaf(LshIndex *index, Buffer parent_buf, int count, int slot, Buffer left_buf, Buffer buf)
 {
 	BlockNumber blkno = BufferGetBlockNumber(buf);
 	AnnEdit		edit;
 	Page		parent_page;
+	Page		left_page;
 	Page		page;
 	LshNode		left;
 	LshDownlink *downlink;
+	int			left_rows;
+	int			rows;
 
 	AnnEditBegin(&edit, index->rel, false);
 	parent_page = AnnEditPage(&edit, parent_buf);
-	left = LshPageNode(AnnEditPage(&edit, left_buf));
+	left_page = AnnEditPage(&edit, left_buf);
 	page = AnnEditPage(&edit, buf);
+
+	left = LshPageNode(left_page);
+	left_rows = LshPageCount(left_page, index->row_size);
+	rows = LshPageCount(page, index->row_size);
+	memcpy(LshNodeRow(index, left, left_rows), LshNodeRow(index, LshPageNode(page), 0),
+		   index->row_size * rows);
+	LshPageSetCount(left_page, index->row_size, left_rows + rows);
 
 	left->right = LshPageNode(page)->right;
 	left->high = LshPageNode(page)->high;
@@ -121,8 +141,8 @@ unlink_leaf(LshIndex *index, Buffer parent_buf, int count, int slot, Buffer left
 }
 
 /*
- * Unlinks a leaf that was empty when last looked at, and begins at a place, if
- * it still is and can be.
+ * Unlinks a leaf that had few rows when last looked at, none of them dead, and
+ * begins at a place, if it still has and can be.
  */
 static void
 try_to_unlink(LshVacuum *vacuum, int table, BlockNumber blkno, const LshPlace *place)
@@ -156,7 +176,7 @@ try_to_unlink(LshVacuum *vacuum, int table, BlockNumber blkno, const LshPlace *p
 		if (!BufferIsValid(buf))
 			AnnCorrupted(index->rel, blkno, "The page is not the node that its parent takes it for");
 
-		if (count == 0)
+		if (count == 0 || left_count + count <= most_to_join(index))
 		{
 			unlink_leaf(index, parent_buf, parent_count, slot, left_buf, buf);
 			vacuum->stats->pages_newly_deleted++;
@@ -219,15 +239,21 @@ lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	{
 		LshWalk		walk;
 		int			count;
+		int			left = vacuum.index.leaf_rows;	/* rows of the leaf before */
 
 		LshWalkBegin(&walk, &vacuum.index, table);
 		while (LshWalkNext(&walk, BUFFER_LOCK_EXCLUSIVE, &count))
 		{
 			BlockNumber blkno = BufferGetBlockNumber(walk.buf);
+			int			live = vacuum_leaf(&vacuum, table, walk.buf, count);
 
 			AnnVisitedAdd(&leaves, blkno);
-			if (vacuum_leaf(&vacuum, table, walk.buf, count) == 0)
+			if (live == 0 || left + live <= most_to_join(&vacuum.index))
+			{
 				try_to_unlink(&vacuum, table, blkno, &walk.from);
+				live += left;
+			}
+			left = live;
 			AnnVacuumDelayPoint();
 		}
 	}

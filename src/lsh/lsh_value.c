@@ -70,7 +70,8 @@ prepare_ip_search(LshValue *value, const LshIndex *index)
 	int			dim = index->space.rotated_dim;
 	const float *rotated = value->query->rotated;
 	double		norm = sqrt(value->query->norm2);
-	float		scale = norm > 0 ? index->norm / norm : 0;
+	/* An index that began empty knows no greatest norm: directions have to do. */
+	float		scale = norm > 0 && index->norm > 0 ? index->norm / norm : 1;
 	float	   *scaled = palloc(sizeof(float) * dim);
 
 	for (int i = 0; i < dim; i++)

@@ -19,8 +19,20 @@
 /* The most codes compared in one call of the kernel. */
 #define MAX_DOTS	64
 
-/* Half the width of a bound, in standard deviations. */
+/*
+ * Half the width of a bound, in standard deviations; and in the fewest dimensions
+ * there are, where vectors that are alike may err alike.
+ */
 #define DEVIATIONS	3.0
+#define FEW_DIMS	64
+#define FEW_DIMS_DEVIATIONS 4.0
+
+/*
+ * The same of what the rounding of the query adds.  It is so much because vectors
+ * with few elements, rotated, are on a lattice, on which rounding may err in the
+ * same direction again and again.
+ */
+#define ROUNDING_DEVIATIONS 12.0
 
 /* The mean of the possible levels. */
 static double
@@ -90,6 +102,16 @@ AnnRabitqDecode(int dim, int bits, const uint8 *code, float scale, float *r)
 }
 
 /*
+ * What a rounding of q means for products, given |q - rounded q|^2: never more
+ * than Cauchy and Schwarz say.
+ */
+static float
+rounding_limit(int dim, double lost)
+{
+	return Min(ROUNDING_DEVIATIONS / sqrt(dim), 1.0) * sqrt(lost);
+}
+
+/*
  * Sets a block of the query, starting at dimension i, to integers of so many
  * digits as it has; a single one may be anything from -127 to 127.  Returns
  * the sum of the integers.
@@ -124,6 +146,7 @@ AnnRabitqPrepare(AnnRabitqQuery *query, int dim, int bits, const float *q)
 	float		inv_step;
 	int16		values[ANN_CODE_BLOCK];
 	int64		sum = 0;
+	double		lost = 0.0;
 	int			i;
 	int			j;
 
@@ -144,8 +167,15 @@ AnnRabitqPrepare(AnnRabitqQuery *query, int dim, int bits, const float *q)
 		/* Round to nearest; conversion truncates, so keep it positive. */
 		for (j = 0; j < ANN_CODE_BLOCK; j++)
 			values[j] = (int) (q[i + j] * inv_step + (limit + 0.5f)) - limit;
+		for (j = 0; j < ANN_CODE_BLOCK; j++)
+		{
+			double		error = q[i + j] - (double) query->step * values[j];
+
+			lost += error * error;
+		}
 		sum += set_block(query, i, values);
 	}
+	query->rounding = rounding_limit(dim, lost);
 	query->offset = mean_level(bits) * sum;
 }
 
@@ -164,6 +194,7 @@ AnnRabitqPrepareCode(AnnRabitqQuery *query, int dim, int bits, const uint8 *code
 	query->bits = bits;
 	query->digits = 1;
 	query->step = bits == 8 ? scale * 2 : scale / 2;
+	query->rounding = bits == 8 ? rounding_limit(dim, dim / 16.0 * query->step * query->step) : 0.0f;
 
 	for (i = 0; i < dim; i += ANN_CODE_BLOCK)
 	{
@@ -200,6 +231,20 @@ AnnRabitqDots(const AnnRabitqQuery *query, const uint8 *const *codes, int n, flo
 	}
 }
 
+/* Half the width of a bound for cosines, where they are zero. */
+static double
+cosine_error(const AnnRabitqQuery *query, double norm, double error)
+{
+	return (query->dim <= FEW_DIMS ? FEW_DIMS_DEVIATIONS : DEVIATIONS) * error / norm;
+}
+
+/* What the rounding adds is independent of what the code errs. */
+static double
+add_rounding(double width, double rounding)
+{
+	return width > 0.0 ? sqrt(width * width + rounding * rounding) : rounding;
+}
+
 AnnRabitqRange
 AnnRabitqBounds(const AnnRabitqQuery *query, const AnnRabitqFactors *factors,
 				double base, double estimate)
@@ -207,6 +252,7 @@ AnnRabitqBounds(const AnnRabitqQuery *query, const AnnRabitqFactors *factors,
 	double		norm = factors->norm;
 	double		error = factors->error;
 	double		product = sqrt(base) * norm;
+	double		middle = base + norm * norm;
 	double		rounding;
 	double		lowest = 0.0;
 	double		highest = 0.0;
@@ -220,29 +266,32 @@ AnnRabitqBounds(const AnnRabitqQuery *query, const AnnRabitqFactors *factors,
 		 * between the solutions of (cos - estimate)^2 = e^2 (1 - cos^2), as
 		 * in Wilson's interval for a proportion.
 		 */
-		double		cosine = (base + norm * norm - estimate) / (2.0 * product);
-		double		e = DEVIATIONS * error / norm;
+		double		cosine = (middle - estimate) / (2.0 * product);
+		double		e = cosine_error(query, norm, error);
 		double		width = e * sqrt(Max(1.0 + e * e - cosine * cosine, 0.0));
 
 		lowest = Min(Max((cosine - width) / (1.0 + e * e), -1.0), 1.0);
 		highest = Min(Max((cosine + width) / (1.0 + e * e), -1.0), 1.0);
 	}
 
-	/* The query is uniformly off by half a step; xhat is as long as decoded. */
-	rounding = 2.0 * DEVIATIONS * query->step / sqrt(12.0) *
-		sqrt(norm * norm + (query->dim - 1) * error * error);
+	/* The length of what the code stands for. */
+	rounding = 2.0 * query->rounding * sqrt(norm * norm + (query->dim - 1) * error * error);
 
-	range.lower = base + norm * norm - 2.0 * product * highest - rounding;
-	range.upper = base + norm * norm - 2.0 * product * lowest + rounding;
+	range.lower = estimate - add_rounding(estimate - (middle - 2.0 * product * highest), rounding);
+	range.upper = estimate + add_rounding(middle - 2.0 * product * lowest - estimate, rounding);
 	return range;
 }
 
 double
 AnnRabitqErrorLimit(const AnnRabitqQuery *query, float norm, float error, double base)
 {
-	double		e = DEVIATIONS * error / norm;
-	double		rounding = 2.0 * DEVIATIONS * query->step / sqrt(12.0) * (norm + sqrt(query->dim) * error);
+	double		e;
+	double		rounding = 2.0 * query->rounding * (norm + sqrt(query->dim) * error);
+
+	if (norm <= 0.0)
+		return 0.0;
 
 	/* The cosine is misjudged by e if it is zero, and by e^2 more if it is negative. */
-	return norm > 0.0 ? 2.0 * sqrt(base) * norm * e * (1.0 + e) + rounding : 0.0;
+	e = cosine_error(query, norm, error);
+	return add_rounding(2.0 * sqrt(base) * norm * e * (1.0 + e), rounding);
 }

@@ -63,6 +63,8 @@ typedef struct AnnRabitqQuery
 	int			dim;
 	int			bits;
 	float		step;			/* what a unit of its integers means */
+	float		rounding;		/* by how much, almost certainly at most, this
+								 * changes products with vectors of length 1 */
 	double		offset;			/* q.xhat = step * (q.level - offset) */
 	int			digits;			/* of one byte, for each dimension */
 	int8		digit[FLEXIBLE_ARRAY_MEMBER];	/* dim lowest, dim next */

@@ -87,6 +87,7 @@ my @points = (
 	[ 'lsh W6', 0, 'lsh', $delete, $vacuum ],
 	[ 'lsh W6', 1, 'lsh', $delete, $vacuum ],
 	[ 'lsh W7', 0, 'lsh', "$some; DELETE FROM TABLE WHERE id > 3", $vacuum ],
+	[ 'lsh W7', 1, 'lsh', "$some; $delete", $vacuum ],
 	[ 'hnsw W1', 0, 'hnsw', '', $some ],
 	[ 'hnsw W2', 0, 'hnsw', '', $one ],
 	[ 'hnsw W3', 0, 'hnsw', '', $one ],
@@ -120,7 +121,8 @@ my @points = (
 	[ 'lsh W2', 1, 'lsh', '', $one ],
 	[ 'lsh W3', 0, 'lsh', '', $some ],
 	[ 'lsh W4', 0, 'forest', $more, $some ],
-	[ 'lsh W5', 0, 'forest', '', $some ]);
+	[ 'lsh W5', 0, 'forest', '', $some ],
+	[ 'lsh W8', 0, 'lsh', '', $some ]);
 
 # Points that are common to all are called by what they are.
 my %common = ('hnsw W11' => 'value put', 'ivfflat W10' => 'value put',

@@ -600,8 +600,116 @@ test_bounds(void)
 				}
 			printf("# %d dimensions, %d bits: %.2f %% out of bounds, +- %.4f at a right angle\n",
 				   bound_dims[d], bits, 100.0 * violations / (n * (double) lengthof(cosines)), width);
-			if (violations > 0.01 * n * lengthof(cosines) ||
-				width > 3.5 * sqrt((theory[bits - 1] * theory[bits - 1] + .021 * .021) / bound_dims[d]))
+			if (violations > 0.004 * n * lengthof(cosines) ||
+				width > 4.5 * sqrt((theory[bits - 1] * theory[bits - 1] + .021 * .021) / bound_dims[d]))
+				ok = false;
+		}
+	return ok;
+}
+
+/*
+ * Bounds of what is nothing like normal, in any number of dimensions
+ */
+
+static const char *const classes[] = {"one element", "two elements", "constant", "ramp", "normal"};
+
+/* A member of a class. */
+static void
+fill_class(float *v, int dim, int class)
+{
+	float		size = 8 + random_bits() % 25;
+	int			i;
+
+	memset(v, 0, dim * sizeof(float));
+	switch (class)
+	{
+		case 0:
+			v[random_bits() % dim] = size;
+			break;
+		case 1:
+			v[random_bits() % dim] = size;
+			v[random_bits() % dim] = 8 + random_bits() % 25;
+			break;
+		case 2:
+			for (i = 0; i < dim; i++)
+				v[i] = size;
+			break;
+		case 3:
+			for (i = 0; i < dim; i++)
+				v[i] = size - i;
+			break;
+		default:
+			fill_normal(v, dim, size);
+	}
+}
+
+/*
+ * Is the squared distance between in[0], which is coded, and in[1] within its
+ * bounds?  Both are relative to the centre.
+ */
+static bool
+is_within_bounds(int dim, int bits, uint64 seed, const float *centre)
+{
+	int			padded = AnnRotatedDim(dim);
+	AnnRabitqFactors factors;
+	AnnRabitqRange range;
+	double		exact;
+	double		slack;
+	int			i;
+
+	AnnRotate(dim, seed, in[0], x);
+	AnnRotate(dim, seed, in[1], q);
+	for (i = 0; i < padded; i++)
+	{
+		x[i] += centre[i];
+		q[i] += centre[i];
+	}
+	estimate(padded, bits, centre, &factors, &range);
+	exact = l2sq(q, x, padded);
+
+	/* of floats */
+	slack = 1e-6 * (inner(x, x, padded) + inner(q, q, padded));
+	return exact >= range.lower - slack && exact <= range.upper + slack;
+}
+
+static bool
+test_classes(void)
+{
+	static const int more_dims[] = {128, 256, 768};
+	static float centre[MAX_PADDED];
+	const int	n = 200;
+	bool		ok = true;
+	int			class;
+	int			bits;
+	int			d;
+	int			i;
+
+	for (class = 0; class < (int) lengthof(classes); class++)
+		for (bits = 1; bits <= 8; bits *= 2)
+		{
+			int			tried = 0;
+			int			violations = 0;
+			int			strangers = 0;
+
+			for (d = 0; d < 64 + (int) lengthof(more_dims); d++)
+			{
+				int			dim = d < 64 ? d + 1 : more_dims[d - 64];
+
+				for (i = 0; i < n; i++, tried++)
+				{
+					uint64		seed = random_bits();
+
+					fill_normal(centre, AnnRotatedDim(dim), i % 2 == 0 ? 0.0 : 8.0);
+					fill_class(in[0], dim, class);
+					fill_class(in[1], dim, class);
+					violations += !is_within_bounds(dim, bits, seed, centre);
+					memcpy(in[1], in[0], dim * sizeof(float));
+					strangers += !is_within_bounds(dim, bits, seed, centre);
+				}
+			}
+			printf("# %s, %d bits: %.3f %% out of bounds, %.3f %% from themselves\n", classes[class],
+				   bits, 100.0 * violations / tried, 100.0 * strangers / tried);
+			if (violations > 0.001 * tried || strangers > 0)
 				ok = false;
 		}
 	return ok;
@@ -914,6 +1022,7 @@ main(void)
 	report(test_theory(), "any", "errors are those of theory");
 	report(test_any_data(), "any", "errors do not depend on the data");
 	report(test_bounds(), "any", "bounds");
+	report(test_classes(), "any", "bounds of all kinds of vectors");
 
 	printf("1..%d\n", tests_run);
 	return all_ok ? 0 : 1;
