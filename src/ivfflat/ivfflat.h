@@ -354,6 +354,21 @@ extern void IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, con
 /* The rotated vector that a row stands for, more or less. */
 extern void IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, float *x);
 
+/* The square of a distance: it is almost certainly no farther than error from the estimate. */
+typedef struct IvfSquare
+{
+	double		estimate;
+	double		error;
+} IvfSquare;
+
+/*
+ * Compares a prepared vector with rows of a list by their codes; n is ANN_BATCH at
+ * most.  base is the square of its distance from the centre.  Where distances are
+ * inner products the squares of the rows' lengths are left out.
+ */
+extern void IvfEstimateRows(const IvfIndex *index, const AnnRabitqQuery *prepared, double base,
+							char *rows, int n, IvfSquare *squares);
+
 /* The rotated vector of a row's value, if it is in the store. */
 extern bool IvfReadStored(IvfIndex *index, IvfRow row, float *x);
 

@@ -5,16 +5,12 @@
 #include "postgres.h"
 
 #include <float.h>
-#include <math.h>
 
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 
 #include "ivfflat/ivfflat.h"
-
-/* Half the width of the interval a true distance is in, in standard deviations. */
-#define DEVIATIONS 2.6
 
 typedef struct IvfScanState
 {
@@ -23,15 +19,6 @@ typedef struct IvfScanState
 	IvfQueue	queue;
 	int			probes;			/* lists that may still be looked into */
 } IvfScanState;
-
-/* How estimates for the rows of one list are made. */
-typedef struct Estimator
-{
-	double		base;			/* added to each */
-	double		factor;			/* from squares to the unit of the metric */
-	double		error;			/* per unit of the row's error */
-	double		rounding;		/* per unit of the row's scale */
-} Estimator;
 
 static void
 ivf_scan_open(AnnScan *scan)
@@ -55,55 +42,28 @@ ivf_scan_begin(AnnScan *scan)
 		ivfflat_probes : Max(ivfflat_probes, ivfflat_max_probes);
 }
 
-/*
- * What errs is the code, in proportion to the distance of the query from the
- * centre, and the rounding of the query, in proportion to the length of what the
- * code stands for.
- */
-static Estimator
-make_estimator(const AnnScan *scan, const IvfIndex *index, const IvfList *list)
-{
-	const AnnRabitqQuery *prepared = scan->query.prepared;
-	AnnForm		form = scan->space.metric->form;
-	double		levels = (1 << index->bits) - 1;
-	double		length = sqrt(index->space.rotated_dim * levels * (levels + 2) / 12);
-	Estimator	estimator;
-
-	/* Rows of inner products have left out their own square. */
-	estimator.base = list->base - (form == ANN_FORM_IP ? scan->query.norm2 : 0);
-	estimator.factor = form == ANN_FORM_L2 ? 1 : 0.5;
-	estimator.error = 2 * DEVIATIONS * sqrt(list->base) * estimator.factor;
-	estimator.rounding = 2 * DEVIATIONS * prepared->step / sqrt(12) * length * estimator.factor;
-	return estimator;
-}
-
 /* Adds the rows of a segment by their codes. */
 static void
 add_codes(AnnScan *scan, const IvfIndex *index, const IvfList *list, IvfSegment segment)
 {
-	Estimator	estimator = make_estimator(scan, index, list);
+	AnnForm		form = scan->space.metric->form;
+	double		unit = form == ANN_FORM_L2 ? 1 : 0.5;
+	double		left_out = form == ANN_FORM_IP ? scan->query.norm2 : 0;
 
 	for (int first = 0; first < segment->count; first += ANN_BATCH)
 	{
 		int			n = Min(segment->count - first, ANN_BATCH);
-		const uint8 *levels[ANN_BATCH];
-		float		dots[ANN_BATCH];
+		char	   *rows = segment->rows + index->row_size * first;
+		IvfSquare	squares[ANN_BATCH];
 
-		for (int i = 0; i < n; i++)
-			levels[i] = IvfRowCode(IvfSegmentRow(segment, index->row_size, first + i))->levels;
-		AnnRabitqDots(scan->query.prepared, levels, n, dots);
-
+		IvfEstimateRows(index, scan->query.prepared, list->base, rows, n, squares);
 		for (int i = 0; i < n; i++)
 		{
 			IvfRow		row = IvfSegmentRow(segment, index->row_size, first + i);
-			IvfCode		code = IvfRowCode(row);
-			double		squared = AnnRabitqEstimate(estimator.base, code->add, code->scale, dots[i]);
 
 			/* Even the row that is the centre has to be looked at: 0 would say it is exact. */
-			AnnScanAdd(scan, squared * estimator.factor,
-					   estimator.error * IvfUnpackError(row->error) +
-					   estimator.rounding * code->scale + DBL_MIN, &row->tid, 1,
-					   index->stored ? IvfRowValue(index, row) : NULL);
+			AnnScanAdd(scan, (squares[i].estimate - left_out) * unit, squares[i].error * unit + DBL_MIN,
+					   &row->tid, 1, index->stored ? IvfRowValue(index, row) : NULL);
 		}
 	}
 }
