@@ -18,6 +18,9 @@
 /* The fewest rows a list is meant to have. */
 #define IVF_MIN_ROWS_PER_LIST 64
 
+/* Codes of so many bits per dimension are what the option quantizer calls sq8. */
+#define IVF_SQ8_BITS 8
+
 typedef struct IvfIndex
 {
 	Relation	rel;
@@ -139,6 +142,9 @@ extern void IvfInit(void);
 extern int	IvfGetOptions(Relation rel, AnnSpace *space, bool *stored);
 
 /* ivfflat_page.c */
+
+/* Does a row of such an index fit a page? */
+extern bool IvfRowFits(const AnnSpace *space, bool stored);
 
 /* Opens an index that has a metapage; keeps no lock. */
 extern void IvfOpen(IvfIndex *index, Relation rel);

@@ -94,7 +94,7 @@ IvfEstimateRows(const IvfIndex *index, const AnnRabitqQuery *prepared, double ba
 	double		length = sqrt(index->space.rotated_dim * levels * (levels + 2) / 12);
 	double		error = 2 * DEVIATIONS * sqrt(base);
 	double		rounding = 2 * DEVIATIONS * prepared->step / sqrt(12) * length;
-	const uint8 *codes[ANN_BATCH];
+	const uint8 *codes[ANN_BATCH] = {NULL};
 	float		dots[ANN_BATCH];
 
 	Assert(n <= ANN_BATCH);
