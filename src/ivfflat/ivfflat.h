@@ -18,6 +18,12 @@
 /* The fewest rows a list is meant to have. */
 #define IVF_MIN_ROWS_PER_LIST 64
 
+/*
+ * A new segment has room for this share of the list's rows: for those to come, and
+ * for those that come in place of others.
+ */
+#define IVF_SPARE_SHARE 4
+
 /* Codes of so many bits per dimension are what the option quantizer calls sq8. */
 #define IVF_SQ8_BITS 8
 
@@ -222,10 +228,9 @@ extern bool IvfWalkNext(IvfWalk *walk, int lockmode);
 
 /*
  * Writes rows to new segments, in front of *first, which becomes the first of
- * these.  It has room for as many again, as far as a page goes; in a list that is
- * being built it has none.
+ * these and has room for so many more, as far as a page goes.
  */
-extern void IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n,
+extern void IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int room,
 						 ItemPointerData *first);
 
 /* ivfflat_centre.c */
@@ -384,9 +389,9 @@ extern bool IvfRowValid(const IvfIndex *index, IvfRow row);
 /* ivfflat_change.c */
 
 /*
- * Replaces nfrom lists, one or two, by nto: by none, if they have no rows, by one
- * or by two.  The change lock is held.  False, having changed nothing, if that
- * cannot be done.
+ * Replaces nfrom lists, one or two, by nto: by none, if they have no rows, by one,
+ * or one that is too long by two.  The change lock is held.  False, having changed
+ * nothing, if that cannot be done.
  */
 extern bool IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, int nto);
 

@@ -363,17 +363,28 @@ write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int capac
 	pfree(segment);
 }
 
+/*
+ * How many rows a segment with n has room for: so many more, unless fewer such
+ * segments would fit a page.
+ */
+static int
+choose_capacity(const IvfIndex *index, int n, int room)
+{
+	int			per_page = ANN_PAGE_ROOM / (MAXALIGN(IvfSegmentSize(index->row_size, n)) + sizeof(ItemIdData));
+	Size		most = MAXALIGN_DOWN(ANN_PAGE_ROOM / per_page - sizeof(ItemIdData));
+
+	return Min(n + room, IvfSegmentCapacity(index->row_size, most));
+}
+
 /* Full pages first: inserts find what is on the last. */
 void
-IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, ItemPointerData *first)
+IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int room, ItemPointerData *first)
 {
-	int			room = index->building ? 0 : n;
-
 	for (int i = 0; i < n; i += index->rows_per_page)
 	{
 		int			count = Min(n - i, index->rows_per_page);
 
 		CHECK_FOR_INTERRUPTS();
-		write_segment(index, list, rows + i, count, Min(count + room, index->rows_per_page), first);
+		write_segment(index, list, rows + i, count, choose_capacity(index, count, room), first);
 	}
 }
