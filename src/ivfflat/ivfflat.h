@@ -264,6 +264,12 @@ extern void IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose 
 /* Finds the list a point belongs to, and copies its centre. */
 extern void IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre);
 
+/*
+ * Finds the list a point belongs to, or hardly ever one almost as near, by the
+ * groups: for when centres are too many to look at all.
+ */
+extern void IvfFindByGroups(IvfIndex *index, const IvfPoint *point, IvfList *list);
+
 /* What a page of centres, or groups, has, for as long as it is locked. */
 typedef struct IvfCentrePage
 {
