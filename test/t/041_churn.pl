@@ -16,8 +16,8 @@ my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement =
 AnnTest->data($node);
 
 # By how much recall may be less, and the size more, than when fresh.  Leaves of a
-# forest are half full after a split.
-my %limits = (hnsw => [ 0.01, 1.5 ], ivfflat => [ 0.01, 1.5 ], lsh => [ 0.04, 2.1 ]);
+# forest are half full after a split; of ivfflat's 20 pages, a few are a great share.
+my %limits = (hnsw => [ 0.01, 1.5 ], ivfflat => [ 0.01, 1.7 ], lsh => [ 0.04, 2.1 ]);
 
 my $rows = 4000;
 my $dim = 48;
