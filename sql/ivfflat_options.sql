@@ -76,8 +76,10 @@ CREATE INDEX ON t USING ivfflat ((vb::bit(64001)) bit_hamming_ops);
 CREATE INDEX ON t USING ivfflat ((vb::bit(64000)) bit_hamming_ops);
 CREATE TABLE large (id int, val vector(16000), h halfvec(4001));
 INSERT INTO large SELECT i, array_fill(i, ARRAY[16000]), array_fill(i, ARRAY[4001]) FROM generate_series(1, 3) i;
+CREATE INDEX ON large USING ivfflat (val vector_l2_ops) WITH (quantizer = sq8);
+\echo :SQLSTATE
 CREATE INDEX large_val ON large USING ivfflat (val vector_l2_ops);
-CREATE INDEX large_h ON large USING ivfflat (h halfvec_cosine_ops) WITH (lists = 2);
+CREATE INDEX large_h ON large USING ivfflat (h halfvec_cosine_ops) WITH (lists = 2, quantizer = sq8);
 INSERT INTO large SELECT i, array_fill(i, ARRAY[16000]), array_fill(i, ARRAY[4001]) FROM generate_series(4, 5) i;
 SELECT id FROM large ORDER BY val <-> array_fill(4, ARRAY[16000])::vector LIMIT 2;
 SELECT count(*) FROM (SELECT FROM large ORDER BY h <=> array_fill(4, ARRAY[4001])::halfvec) s;

@@ -125,7 +125,8 @@ BEGIN
 END $$;
 SELECT estimated('v', 'hnsw', '', 'vector_l2_ops') AS hnsw, estimated('v', 'hnsw', 'layout=compact , m = 8', 'vector_cosine_ops') AS compact,
 	estimated('v', 'hnsw', 'rerank = index', 'vector_l2_ops') AS stored, estimated('v', 'hnsw', '', 'vector_l1_ops') AS full_precision, estimated('s', 'hnsw', '', 'sparsevec_l2_ops') AS sparse;
-SELECT estimated('v', 'ivfflat', '', 'vector_l2_ops') AS ivfflat, estimated('v', 'ivfflat', 'lists = 100, quantizer = none', 'vector_ip_ops') AS whole;
+SELECT estimated('v', 'ivfflat', '', 'vector_l2_ops') AS ivfflat, estimated('v', 'ivfflat', 'lists = 100, quantizer = none', 'vector_ip_ops') AS whole,
+	estimated('v', 'ivfflat', 'quantizer = sq8', 'vector_cosine_ops') AS scalar;
 SELECT estimated('v', 'lsh', '', 'vector_l2_ops') AS lsh, estimated('b', 'lsh', 'tables = 2', 'bit_jaccard_ops') AS bits;
 -- the class of L2 or Hamming distance, unless another is named
 SELECT a.memory = b.memory AS same FROM ann_build_estimate('m', 'v', 'hnsw') a, ann_build_estimate('m', 'v', 'hnsw', '', 'vector_l2_ops') b;

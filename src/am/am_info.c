@@ -132,7 +132,7 @@ ANN_FUNCTION(ann_index_info)
 	put_row(rsinfo, "operator", get_opname(AnnOrderOperator(index)));
 	put_row(rsinfo, "dimensions", psprintf("%d", info.dim));
 	put_row(rsinfo, "options", options_text(index));
-	put_row(rsinfo, "quantizer", info.bits > 0 ? "rabitq" : "none");
+	put_row(rsinfo, "quantizer", info.bits == 0 ? "none" : info.quantizer ? info.quantizer : "rabitq");
 	put_row(rsinfo, "bits", psprintf("%d", info.bits));
 	put_row(rsinfo, "rows", psprintf(INT64_FORMAT, info.rows));
 	put_row(rsinfo, "dead_rows", psprintf(INT64_FORMAT, dead_rows(opened.heap)));

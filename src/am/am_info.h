@@ -18,6 +18,7 @@ typedef struct AnnInfo
 	/* For the method to set. */
 	int			dim;
 	int			bits;			/* per dimension of a row's code; 0: whole values */
+	const char *quantizer;		/* of the codes; NULL: rabitq */
 	int64		rows;			/* heap TIDs */
 
 	/* The blocks to look at: those there were at the beginning. */

@@ -23,7 +23,8 @@ typedef enum Quantizer
 {
 	QUANTIZER_AUTO,
 	QUANTIZER_NONE,
-	QUANTIZER_RABITQ
+	QUANTIZER_RABITQ,
+	QUANTIZER_SQ8
 } Quantizer;
 
 typedef struct IvfOptions
@@ -34,7 +35,7 @@ typedef struct IvfOptions
 	AnnRerank	rerank;
 } IvfOptions;
 
-/* Codes of more dimensions than this have one bit for each, others two. */
+/* RaBitQ's codes of more dimensions than this have one bit for each, others two. */
 #define MAX_DIM_OF_TWO_BITS 384
 
 #define MAX_PROBES 32768
@@ -48,17 +49,33 @@ static const struct config_enum_entry iterative_scan_options[] = {
 
 static relopt_enum_elt_def quantizers[] = {
 	{"rabitq", QUANTIZER_RABITQ},
+	{"sq8", QUANTIZER_SQ8},
 	{"none", QUANTIZER_NONE},
 	{NULL}
 };
 
+/* Bits per dimension of a quantizer's codes; 0: values are kept whole. */
+static int
+quantizer_bits(Quantizer quantizer, int dim)
+{
+	switch (quantizer)
+	{
+		case QUANTIZER_NONE:
+			return 0;
+		case QUANTIZER_SQ8:
+			return IVF_SQ8_BITS;
+		default:
+			return dim <= MAX_DIM_OF_TWO_BITS ? 2 : 1;
+	}
+}
+
 /* A value that is hardly longer than its code is kept whole, and is exact. */
 static Quantizer
-choose_quantizer(const AnnSpace *space, int bits)
+choose_quantizer(const AnnSpace *space)
 {
 	Size		whole = offsetof(IvfRowData, data) + space->code_size;
 	Size		coded = offsetof(IvfRowData, data) + offsetof(IvfCodeData, levels) +
-		AnnRabitqCodeSize(space->rotated_dim, bits);
+		AnnRabitqCodeSize(space->rotated_dim, quantizer_bits(QUANTIZER_RABITQ, space->dim));
 
 	return whole < 2 * coded ? QUANTIZER_NONE : QUANTIZER_RABITQ;
 }
@@ -68,16 +85,20 @@ IvfGetOptions(Relation rel, AnnSpace *space, bool *stored)
 {
 	IvfOptions *options = (IvfOptions *) rel->rd_options;
 	Quantizer	quantizer = options ? options->quantizer : QUANTIZER_AUTO;
-	int			bits = space->dim <= MAX_DIM_OF_TWO_BITS ? 2 : 1;
 
 	/* Centres have their codes in any case. */
 	if (space->dim > ANN_MAX_QUANTIZED_DIM)
-		AnnSpaceSetBits(space, rel, bits, 0);
+		AnnSpaceSetBits(space, rel, quantizer_bits(QUANTIZER_RABITQ, space->dim), 0);
 
 	if (quantizer == QUANTIZER_AUTO)
-		quantizer = choose_quantizer(space, bits);
-	AnnSpaceSetBits(space, rel, quantizer == QUANTIZER_NONE ? 0 : bits, 0);
+		quantizer = choose_quantizer(space);
+	AnnSpaceSetBits(space, rel, quantizer_bits(quantizer, space->dim), 0);
 	*stored = space->bits > 0 && options && options->rerank == ANN_RERANK_INDEX;
+	if (!IvfRowFits(space, *stored))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("codes of %d dimensions with %d bits each do not fit a page",
+						space->dim, space->bits)));
 	return options ? options->lists : 0;
 }
 
@@ -175,7 +196,7 @@ IvfInit(void)
 					  0, 1, IVF_MAX_LISTS, AccessExclusiveLock);
 	add_enum_reloption(ivfflat_relopt_kind, "quantizer", "How lists hold vectors",
 					   quantizers, QUANTIZER_AUTO,
-					   "Valid values are \"rabitq\" and \"none\".", AccessExclusiveLock);
+					   "Valid values are \"rabitq\", \"sq8\" and \"none\".", AccessExclusiveLock);
 	AnnStoreAddOption(ivfflat_relopt_kind);
 
 	DefineCustomIntVariable("ivfflat.probes",

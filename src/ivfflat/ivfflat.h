@@ -18,6 +18,15 @@
 /* The fewest rows a list is meant to have. */
 #define IVF_MIN_ROWS_PER_LIST 64
 
+/*
+ * A new segment has room for this share of the list's rows: for those to come, and
+ * for those that come in place of others.
+ */
+#define IVF_SPARE_SHARE 4
+
+/* Codes of so many bits per dimension are what the option quantizer calls sq8. */
+#define IVF_SQ8_BITS 8
+
 typedef struct IvfIndex
 {
 	Relation	rel;
@@ -140,6 +149,9 @@ extern int	IvfGetOptions(Relation rel, AnnSpace *space, bool *stored);
 
 /* ivfflat_page.c */
 
+/* Does a row of such an index fit a page? */
+extern bool IvfRowFits(const AnnSpace *space, bool stored);
+
 /* Opens an index that has a metapage; keeps no lock. */
 extern void IvfOpen(IvfIndex *index, Relation rel);
 
@@ -216,10 +228,9 @@ extern bool IvfWalkNext(IvfWalk *walk, int lockmode);
 
 /*
  * Writes rows to new segments, in front of *first, which becomes the first of
- * these.  It has room for as many again, as far as a page goes; in a list that is
- * being built it has none.
+ * these and has room for so many more, as far as a page goes.
  */
-extern void IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n,
+extern void IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int room,
 						 ItemPointerData *first);
 
 /* ivfflat_centre.c */
@@ -252,6 +263,12 @@ extern void IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose 
 
 /* Finds the list a point belongs to, and copies its centre. */
 extern void IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre centre);
+
+/*
+ * Finds the list a point belongs to, or hardly ever one almost as near, by the
+ * groups: for when centres are too many to look at all.
+ */
+extern void IvfFindByGroups(IvfIndex *index, const IvfPoint *point, IvfList *list);
 
 /* What a page of centres, or groups, has, for as long as it is locked. */
 typedef struct IvfCentrePage
@@ -366,6 +383,21 @@ extern void IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, con
 /* The rotated vector that a row stands for, more or less. */
 extern void IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, float *x);
 
+/* The square of a distance: it is almost certainly no farther than error from the estimate. */
+typedef struct IvfSquare
+{
+	double		estimate;
+	double		error;
+} IvfSquare;
+
+/*
+ * Compares a prepared vector with rows of a list by their codes; n is ANN_BATCH at
+ * most.  base is the square of its distance from the centre.  Where distances are
+ * inner products the squares of the rows' lengths are left out.
+ */
+extern void IvfEstimateRows(const IvfIndex *index, const AnnRabitqQuery *prepared, double base,
+							char *rows, int n, IvfSquare *squares);
+
 /* The rotated vector of a row's value, if it is in the store. */
 extern bool IvfReadStored(IvfIndex *index, IvfRow row, float *x);
 
@@ -375,9 +407,9 @@ extern bool IvfRowValid(const IvfIndex *index, IvfRow row);
 /* ivfflat_change.c */
 
 /*
- * Replaces nfrom lists, one or two, by nto: by none, if they have no rows, by one
- * or by two.  The change lock is held.  False, having changed nothing, if that
- * cannot be done.
+ * Replaces nfrom lists, one or two, by nto: by none, if they have no rows, by one,
+ * or one that is too long by two.  The change lock is held.  False, having changed
+ * nothing, if that cannot be done.
  */
 extern bool IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, int nto);
 

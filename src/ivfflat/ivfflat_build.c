@@ -26,6 +26,9 @@
 #define ASSIGN_WORK 0.75
 #define ENCODE_WORK 150.0
 
+/* Rows are assigned by groups where that is to look at less than this share of the centres. */
+#define GROUPS_SHARE 8
+
 /* A row that was assigned to a list. */
 typedef struct Entry
 {
@@ -173,7 +176,7 @@ write_entries(IvfIndex *index, IvfMemory *memory, bool phase)
 		rows = palloc_extended(sizeof(IvfRow) * (Size) n, MCXT_ALLOC_HUGE);
 		for (uint32 i = 0; i < n; i++)
 			rows[i] = &get_entry(memory, order[starts[list] + i])->row;
-		IvfWriteRows(index, list, rows, n, &written[list].first);
+		IvfWriteRows(index, list, rows, n, 0, &written[list].first);
 		written[list].rows += n;
 		if (phase)
 			AnnBuildProgress(starts[list + 1]);
@@ -301,15 +304,33 @@ ivf_build_begin(AnnBuild *build)
 	build->state = state;
 }
 
+/*
+ * Are there so many lists that a row is assigned by groups?  Below that comparing it
+ * with all centres costs little, and finds the nearest.
+ */
+static bool
+by_groups(uint32 lists)
+{
+	return IvfCentresSeen(lists, 1) < lists / GROUPS_SHARE;
+}
+
 /* The list a point belongs to. */
 static uint32
-find_list(IvfBuildState *state, int lists, const IvfPoint *point)
+find_list(IvfBuildState *state, uint32 lists, const IvfPoint *point)
 {
 	uint32		best = 0;
 	float		best_score = INFINITY;
 
+	if (by_groups(lists))
+	{
+		IvfList		list;
+
+		IvfFindByGroups(&state->index, point, &list);
+		return list.number;
+	}
+
 	AnnRabitqDots(point->prepared, state->levels, lists, state->dots);
-	for (int i = 0; i < lists; i++)
+	for (uint32 i = 0; i < lists; i++)
 	{
 		float		score = state->terms[i].offset + state->terms[i].factor * state->dots[i];
 
@@ -485,12 +506,14 @@ IvfEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
 	AnnSpace	space;
 	bool		stored;
 	int			lists;
+	double		compared;
 
 	AnnSpaceCreate(&space, rel);
 	lists = IvfGetOptions(rel, &space, &stored);
 	IvfOpen(&index, rel);
 	if (lists == 0)
 		lists = choose_lists(&index, estimate->rows);
+	compared = by_groups(lists) ? IvfCentresSeen(lists, 1) + lists / index.centres_per_page : lists;
 
 	estimate->memory = fixed_size(&index, lists) +
 		Max(IvfTrainingSize(&index, lists, false), entries_size(&index, estimate->rows));
@@ -498,6 +521,6 @@ IvfEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
 	if (stored)
 		estimate->pages += estimate->rows * space.metric->code_size(space.dim) / ANN_PAGE_ROOM;
 	estimate->shared_work = IvfTrainingWork(lists, estimate->rows) +
-		estimate->rows * (lists * ASSIGN_WORK + ENCODE_WORK);
+		estimate->rows * (compared * ASSIGN_WORK + ENCODE_WORK);
 	estimate->work = 0;
 }

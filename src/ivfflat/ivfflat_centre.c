@@ -140,9 +140,8 @@ describe_list(const IvfCentreData *centre, IvfList *list)
 	list->first = centre->first;
 }
 
-/* Finds the list by the groups, because the centres are too many to remember. */
-static void
-find_in_groups(IvfIndex *index, const IvfPoint *point, IvfList *list)
+void
+IvfFindByGroups(IvfIndex *index, const IvfPoint *point, IvfList *list)
 {
 	IvfQueue	queue;
 
@@ -162,7 +161,7 @@ IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre cen
 		CHECK_FOR_INTERRUPTS();
 		IvfReadMeta(index, &meta);
 		if (!IvfFindCached(index, point, &meta, list))
-			find_in_groups(index, point, list);
+			IvfFindByGroups(index, point, list);
 	} while (!IvfCopyCentre(index, list, centre));
 	describe_list(centre, list);
 }

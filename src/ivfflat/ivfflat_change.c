@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "storage/freespace.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -210,9 +211,6 @@ assign_rows(IvfChange *change, int first)
 		IvfList		lists[IVF_MAX_CHANGED];
 		IvfPoint	point;
 
-		change->new[i] = 0;
-		if (change->same)
-			continue;
 		IvfPointOfVector(index, get_vector(change, i), &point);
 		IvfCompare(index, &point, IVF_ASSIGN, centres, change->nto, lists);
 		change->new[i] = change->nto > 1 && lists[1].score < lists[0].score;
@@ -255,13 +253,17 @@ write_lists(IvfChange *change, int first)
 	{
 		IvfNewList *to = &change->to[i];
 		int			n = 0;
+		int			room;
 
 		for (int j = first; j < change->count; j++)
 			if (change->new[j] == i)
 				rows[n++] = IvfChangeRow(change, j);
 		if (n == 0)
 			continue;
-		IvfWriteRows(index, to->centre->list, rows, n, &to->first);
+
+		/* A list that had to be split is growing. */
+		room = n / IVF_SPARE_SHARE * (change->nto > change->nfrom ? 2 : 1);
+		IvfWriteRows(index, to->centre->list, rows, n, room, &to->first);
 		to->rows += n;
 		to->last = (n - 1) % index->rows_per_page + 1;
 	}
@@ -369,6 +371,7 @@ free_list(IvfChange *change, const IvfOldList *from)
 	IvfWalkBegin(&walk, index, from->list.number, from->gathered, true);
 	while (IvfWalkNext(&walk, BUFFER_LOCK_EXCLUSIVE))
 	{
+		BlockNumber blkno = ItemPointerGetBlockNumber(&walk.at);
 		Size		room;
 		AnnEdit		edit;
 
@@ -377,7 +380,10 @@ free_list(IvfChange *change, const IvfOldList *from)
 		room = AnnEditFreeIfEmpty(&edit, walk.buf);
 		AnnEditCommit(&edit);
 		AnnPoint("ivfflat W8");
-		AnnRecordFreeSpace(index->rel, ItemPointerGetBlockNumber(&walk.at), room);
+
+		/* The next list is to find it; a search of the map begins at its upper levels. */
+		AnnRecordFreeSpace(index->rel, blkno, room);
+		FreeSpaceMapVacuumRange(index->rel, blkno, blkno + 1);
 	}
 }
 
@@ -413,17 +419,17 @@ prepare(IvfChange *change)
 {
 	if (!gather_all(change) || (change->nto == 0 && change->count > 0))
 		return false;
+
+	/* Centres count what VACUUM has removed since: what is not too long is written anew. */
+	if (change->nto > change->nfrom &&
+		!IvfTooLong(IvfRowsPerList(change->index), &change->from[0].list, change->count))
+		change->nto = 1;
 	if (change->nto == 0)
 		return true;
 
-	if (change->same)
-		memcpy(change->to[0].centre, change->from[0].centre, change->index->centre_size);
-	else
-	{
-		read_vectors(change);
-		if (!choose_centres(change))
-			return false;
-	}
+	read_vectors(change);
+	if (!choose_centres(change))
+		return false;
 	assign_rows(change, 0);
 	return change->nto < 2 || is_balanced(change);
 }
@@ -473,7 +479,6 @@ IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, i
 	IvfChange	change = {.index = index,.nfrom = nfrom,.nto = nto,.capacity = 256};
 	bool		changed;
 
-	change.same = nfrom == 1 && nto == 1;
 	for (int i = 0; i < nfrom; i++)
 	{
 		change.from[i].list = from[i];
@@ -495,7 +500,7 @@ IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, i
 
 	IvfFinishTaking(index);
 	changed = run(&change);
-	if (changed && nto > nfrom)
+	if (changed && change.nto > nfrom)
 		AnnSessionCounters(RelationGetRelid(index->rel))->splits++;
 
 	if (change.fetch != NULL)

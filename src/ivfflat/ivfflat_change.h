@@ -39,7 +39,6 @@ typedef struct IvfChange
 	IvfOldList	from[IVF_MAX_CHANGED];
 	int			nto;
 	IvfNewList	to[IVF_MAX_CHANGED];
-	bool		same;			/* the centre stays what it is */
 	BlockNumber room;			/* for one centre more, if there is going to be one */
 
 	/* Rows gathered: what they are, in which list, and which they go to. */

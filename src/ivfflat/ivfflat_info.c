@@ -185,6 +185,7 @@ IvfInfo(Relation rel, AnnInfo *info)
 
 	info->dim = index->space.dim;
 	info->bits = index->bits;
+	info->quantizer = index->bits == IVF_SQ8_BITS ? "sq8" : NULL;
 	add_sizes(&survey, info);
 	AnnInfoAdd(info, "rows_per_list", "%u", meta.rows_per_list);
 	AnnInfoAdd(info, "segments", INT64_FORMAT, survey.segments);

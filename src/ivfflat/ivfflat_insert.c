@@ -53,7 +53,7 @@ append(IvfIndex *index, const IvfList *list, IvfRow row, int *count)
 static void
 prepend(IvfIndex *index, IvfList *list, Buffer buf, IvfRow row)
 {
-	int			capacity = Min(Max(list->rows / 2, MIN_CAPACITY), index->rows_per_page);
+	int			capacity = Min(Max(list->rows / IVF_SPARE_SHARE, MIN_CAPACITY), index->rows_per_page);
 	Size		size = IvfSegmentSize(index->row_size, capacity);
 	IvfSegment	segment = palloc0(size);
 	Buffer		other = AnnAllocate(index->rel, IVF_PAGE_LISTS, MAXALIGN(size) + sizeof(ItemIdData),

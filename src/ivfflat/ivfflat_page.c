@@ -26,6 +26,37 @@ choose_centre_bits(const AnnSpace *space)
 	return Min(room / space->rotated_dim, 8);
 }
 
+/* Where in a row its value is, or the place of that, after the code. */
+static Size
+value_offset(const AnnSpace *space)
+{
+	Size		offset = offsetof(IvfRowData, data);
+
+	if (space->bits > 0)
+		offset += offsetof(IvfCodeData, levels) + AnnRabitqCodeSize(space->rotated_dim, space->bits);
+	return offset;
+}
+
+static Size
+value_size(const AnnSpace *space, bool stored)
+{
+	if (space->bits == 0)
+		return space->code_size;
+	return stored ? sizeof(ItemPointerData) : 0;
+}
+
+static Size
+row_size(const AnnSpace *space, bool stored)
+{
+	return INTALIGN(value_offset(space) + value_size(space, stored));
+}
+
+bool
+IvfRowFits(const AnnSpace *space, bool stored)
+{
+	return IvfSegmentSize(row_size(space, stored), 1) <= ANN_MAX_ITEM_SIZE;
+}
+
 /* All of an index that follows from its space. */
 static void
 init_index(IvfIndex *index, Relation rel, const AnnSpace *space, bool stored)
@@ -39,13 +70,9 @@ init_index(IvfIndex *index, Relation rel, const AnnSpace *space, bool stored)
 	index->centre_bits = choose_centre_bits(space);
 	index->centre_size = offsetof(IvfCentreData, levels) + AnnRabitqCodeSize(dim, index->centre_bits);
 	index->stored = stored;
-	index->value_offset = offsetof(IvfRowData, data);
-	index->value_size = stored ? sizeof(ItemPointerData) : 0;
-	if (index->bits > 0)
-		index->value_offset += offsetof(IvfCodeData, levels) + AnnRabitqCodeSize(dim, index->bits);
-	else
-		index->value_size = space->code_size;
-	index->row_size = INTALIGN(index->value_offset + index->value_size);
+	index->value_offset = value_offset(space);
+	index->value_size = value_size(space, stored);
+	index->row_size = row_size(space, stored);
 	index->centres_per_page = ANN_PAGE_ROOM / (MAXALIGN(index->centre_size) + sizeof(ItemIdData));
 	index->rows_per_page = IvfSegmentCapacity(index->row_size, ANN_MAX_ITEM_SIZE);
 	index->target = InvalidBlockNumber;
@@ -74,7 +101,7 @@ open_space(AnnSpace *space, Relation rel, const IvfMetaPageData *meta)
 		meta->dim >= 1 && meta->dim <= ANN_MAX_QUANTIZED_DIM)
 	{
 		AnnSpaceOpen(space, rel, meta->dim, meta->bits, 0);
-		if (meta->centre_bits == choose_centre_bits(space) &&
+		if (meta->centre_bits == choose_centre_bits(space) && IvfRowFits(space, meta->stored) &&
 			(meta->bits > 0 || (meta->dim <= space->metric->max_dim && !meta->stored)))
 			return;
 	}
@@ -336,17 +363,28 @@ write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int capac
 	pfree(segment);
 }
 
+/*
+ * How many rows a segment with n has room for: so many more, unless fewer such
+ * segments would fit a page.
+ */
+static int
+choose_capacity(const IvfIndex *index, int n, int room)
+{
+	int			per_page = ANN_PAGE_ROOM / (MAXALIGN(IvfSegmentSize(index->row_size, n)) + sizeof(ItemIdData));
+	Size		most = MAXALIGN_DOWN(ANN_PAGE_ROOM / per_page - sizeof(ItemIdData));
+
+	return Min(n + room, IvfSegmentCapacity(index->row_size, most));
+}
+
 /* Full pages first: inserts find what is on the last. */
 void
-IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, ItemPointerData *first)
+IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int room, ItemPointerData *first)
 {
-	int			room = index->building ? 0 : n;
-
 	for (int i = 0; i < n; i += index->rows_per_page)
 	{
 		int			count = Min(n - i, index->rows_per_page);
 
 		CHECK_FOR_INTERRUPTS();
-		write_segment(index, list, rows + i, count, Min(count + room, index->rows_per_page), first);
+		write_segment(index, list, rows + i, count, choose_capacity(index, count, room), first);
 	}
 }

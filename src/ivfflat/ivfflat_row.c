@@ -1,6 +1,9 @@
 /*
  * ivfflat_row.c
  *	  Rows of lists: their codes.
+ *
+ * All that ivfflat knows of how a quantizer writes, reads and compares codes is
+ * here.
  */
 #include "postgres.h"
 
@@ -9,6 +12,9 @@
 #include "ivfflat/ivfflat.h"
 #include "kernels/kernels.h"
 #include "space/rotate.h"
+
+/* Half the width of the interval a true distance is in, in standard deviations. */
+#define DEVIATIONS 2.6
 
 const void *
 IvfKeepValue(IvfIndex *index, const AnnQuery *value, const ItemPointerData *tid, ItemPointerData *place)
@@ -73,6 +79,37 @@ IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, flo
 	IvfDecodeCentre(index, centre, x);
 	for (int i = 0; i < dim; i++)
 		x[i] += residual[i];
+}
+
+/*
+ * What errs is the code, in proportion to the distance of the query from the
+ * centre, and the rounding of the query, in proportion to the length of what the
+ * code stands for.
+ */
+void
+IvfEstimateRows(const IvfIndex *index, const AnnRabitqQuery *prepared, double base,
+				char *rows, int n, IvfSquare *squares)
+{
+	double		levels = (1 << index->bits) - 1;
+	double		length = sqrt(index->space.rotated_dim * levels * (levels + 2) / 12);
+	double		error = 2 * DEVIATIONS * sqrt(base);
+	double		rounding = 2 * prepared->rounding * length;
+	const uint8 *codes[ANN_BATCH] = {NULL};
+	float		dots[ANN_BATCH];
+
+	Assert(n <= ANN_BATCH);
+	for (int i = 0; i < n; i++)
+		codes[i] = IvfRowCode((IvfRow) (rows + index->row_size * i))->levels;
+	AnnRabitqDots(prepared, codes, n, dots);
+
+	for (int i = 0; i < n; i++)
+	{
+		IvfRow		row = (IvfRow) (rows + index->row_size * i);
+		IvfCode		code = IvfRowCode(row);
+
+		squares[i].estimate = AnnRabitqEstimate(base, code->add, code->scale, dots[i]);
+		squares[i].error = hypot(error * IvfUnpackError(row->error), rounding * code->scale);
+	}
 }
 
 bool

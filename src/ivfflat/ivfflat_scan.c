@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include <float.h>
-#include <math.h>
 
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -16,9 +15,6 @@
 /* Of the rows of the lists read, the nearest, this share of them, are handed out. */
 #define HANDED_SHARE 32
 
-/* Half the width of the interval a true distance is in, in standard deviations. */
-#define DEVIATIONS 2.6
-
 typedef struct IvfScanState
 {
 	IvfIndex	index;
@@ -27,15 +23,6 @@ typedef struct IvfScanState
 	int			probes;			/* lists that may still be looked into */
 	int64		found;			/* rows of lists read */
 } IvfScanState;
-
-/* How estimates for the rows of one list are made. */
-typedef struct Estimator
-{
-	double		base;			/* added to each */
-	double		factor;			/* from squares to the unit of the metric */
-	double		error;			/* per unit of the row's error */
-	double		rounding;		/* per unit of the row's scale */
-} Estimator;
 
 static void
 ivf_scan_open(Relation rel, AnnSpace *space)
@@ -60,56 +47,29 @@ ivf_scan_begin(AnnScan *scan)
 	state->found = 0;
 }
 
-/*
- * What errs is the code, in proportion to the distance of the query from the
- * centre, and the rounding of the query, in proportion to the length of what the
- * code stands for.
- */
-static Estimator
-make_estimator(const AnnScan *scan, const IvfIndex *index, const IvfList *list)
-{
-	AnnForm		form = scan->space.metric->form;
-	double		levels = (1 << index->bits) - 1;
-	double		length = sqrt(index->space.rotated_dim * levels * (levels + 2) / 12);
-	Estimator	estimator;
-
-	/* Rows of inner products have left out their own square. */
-	estimator.base = list->base - (form == ANN_FORM_IP ? scan->query.norm2 : 0);
-	estimator.factor = form == ANN_FORM_L2 ? 1 : 0.5;
-	estimator.error = 2 * DEVIATIONS * sqrt(list->base) * estimator.factor;
-	estimator.rounding = 2 * scan->query.prepared->rounding * length * estimator.factor;
-	return estimator;
-}
-
 /* Adds the rows of a segment by their codes. */
 static void
 add_codes(AnnScan *scan, const IvfIndex *index, const IvfList *list, IvfSegment segment)
 {
-	Estimator	estimator = make_estimator(scan, index, list);
+	AnnForm		form = scan->space.metric->form;
+	double		unit = form == ANN_FORM_L2 ? 1 : 0.5;
+	double		left_out = form == ANN_FORM_IP ? scan->query.norm2 : 0;
 
 	for (int first = 0; first < segment->count; first += ANN_BATCH)
 	{
 		int			n = Min(segment->count - first, ANN_BATCH);
-		const uint8 *levels[ANN_BATCH];
-		float		dots[ANN_BATCH];
+		char	   *rows = segment->rows + index->row_size * first;
+		IvfSquare	squares[ANN_BATCH];
 
-		for (int i = 0; i < n; i++)
-			levels[i] = IvfRowCode(IvfSegmentRow(segment, index->row_size, first + i))->levels;
-		AnnRabitqDots(scan->query.prepared, levels, n, dots);
-
+		IvfEstimateRows(index, scan->query.prepared, list->base, rows, n, squares);
 		for (int i = 0; i < n; i++)
 		{
 			IvfRow		row = IvfSegmentRow(segment, index->row_size, first + i);
-			IvfCode		code = IvfRowCode(row);
-			double		squared = AnnRabitqEstimate(estimator.base, code->add, code->scale, dots[i]);
 			AnnPlace	place = IvfRowPlace(index, row);
-			double		error = estimator.error * IvfUnpackError(row->error);
-			double		rounding = estimator.rounding * code->scale;
 
 			/* Even the row that is the centre has to be looked at: 0 would say it is exact. */
-			AnnScanAdd(scan, squared * estimator.factor,
-					   sqrt(error * error + rounding * rounding) + DBL_MIN, &row->tid, 1,
-					   &place);
+			AnnScanAdd(scan, (squares[i].estimate - left_out) * unit, squares[i].error * unit + DBL_MIN,
+					   &row->tid, 1, &place);
 		}
 	}
 }

@@ -24,7 +24,7 @@ typedef struct Rival
 	double		norm2;
 	IvfTerms	terms;
 	AnnRabitqQuery *prepared;	/* for codes of rows; NULL where rows are whole */
-	float		dots[ANN_BATCH];
+	IvfSquare	squares[ANN_BATCH];
 } Rival;
 
 /* New centres, and that of the list the rows are in. */
@@ -59,14 +59,14 @@ prepare_rival(Contest *contest, int i, const IvfCentreData *own)
 		AnnRabitqPrepare(rival->prepared, index->space.rotated_dim, index->bits, contest->x);
 }
 
-/* The score of a row with a centre, by its code. */
+/* The score with a centre of a row of the batch that was compared. */
 static double
-estimate_score(const IvfIndex *index, const Rival *rival, IvfCode code, float dot)
+estimate_score(const IvfIndex *index, const Rival *rival, int i)
 {
-	double		squared = AnnRabitqEstimate(rival->base, code->add, code->scale, dot);
 	double		length = index->space.metric->form == ANN_FORM_COSINE ? 1 : 0;
 
-	return rival->terms.offset + rival->terms.factor * (rival->norm2 + length - squared) / 2;
+	return rival->terms.offset +
+		rival->terms.factor * (rival->norm2 + length - rival->squares[i].estimate) / 2;
 }
 
 /*
@@ -74,7 +74,7 @@ estimate_score(const IvfIndex *index, const Rival *rival, IvfCode code, float do
  * than to its own?
  */
 static bool
-is_candidate(const Contest *contest, IvfRow row, int i)
+is_candidate(const Contest *contest, int i)
 {
 	const IvfIndex *index = contest->change->index;
 	int			n = contest->change->nto;
@@ -83,9 +83,9 @@ is_candidate(const Contest *contest, IvfRow row, int i)
 	if (index->bits == 0)
 		return true;
 
-	own = estimate_score(index, &contest->rivals[n], IvfRowCode(row), contest->rivals[n].dots[i]);
+	own = estimate_score(index, &contest->rivals[n], i);
 	for (int j = 0; j < n; j++)
-		if (estimate_score(index, &contest->rivals[j], IvfRowCode(row), contest->rivals[j].dots[i]) < own)
+		if (estimate_score(index, &contest->rivals[j], i) < own)
 			return true;
 	return false;
 }
@@ -123,25 +123,19 @@ static void
 take_from_rows(Contest *contest, int count)
 {
 	const IvfIndex *index = contest->change->index;
-	const uint8 *levels[ANN_BATCH];
 
 	for (int first = 0; first < count; first += ANN_BATCH)
 	{
 		char	   *rows = contest->rows + index->row_size * first;
 		int			n = Min(count - first, ANN_BATCH);
 
-		for (int i = 0; i < n; i++)
-			levels[i] = IvfRowCode((IvfRow) (rows + index->row_size * i))->levels;
 		for (int i = 0; i <= contest->change->nto && index->bits > 0; i++)
-			AnnRabitqDots(contest->rivals[i].prepared, levels, n, contest->rivals[i].dots);
+			IvfEstimateRows(index, contest->rivals[i].prepared, contest->rivals[i].base, rows, n,
+							contest->rivals[i].squares);
 
 		for (int i = 0; i < n; i++)
-		{
-			IvfRow		row = (IvfRow) (rows + index->row_size * i);
-
-			if (is_candidate(contest, row, i))
-				take_row(contest, row);
-		}
+			if (is_candidate(contest, i))
+				take_row(contest, (IvfRow) (rows + index->row_size * i));
 	}
 }
 

@@ -16,11 +16,19 @@
 #include "compat.h"
 #include "ivfflat/ivfflat.h"
 
-/* A list shorter than this share of what it is meant to be is merged. */
+/*
+ * A list shorter than this share of what it is meant to be is merged; where there
+ * are more lists than rows for them, one shorter than the other share.
+ */
 #define SHORT_SHARE 8
+#define SHORT_SHARE_OF_MANY 2
 
-/* More segments than this above what its full pages are make a list scattered. */
+/* More segments than this above what its full pages are make a list scattered, */
 #define SPARE_SEGMENTS 2
+
+/* and so do holes for this share of its rows, or room for this one anywhere. */
+#define HOLES_SHARE 8
+#define ROOM_SHARE 2
 
 /* What the lists have. */
 typedef struct ListCount
@@ -28,6 +36,9 @@ typedef struct ListCount
 	uint32		list;
 	uint32		rows;
 	uint32		segments;
+	uint32		room;			/* for more rows */
+	uint32		holes;			/* of that, in segments other than the first */
+	ItemPointerData first;
 	char		status;
 } ListCount;
 
@@ -136,11 +147,16 @@ count_rows(IvfVacuum *vacuum, Buffer buf)
 		int			capacity;
 		IvfSegment	segment = IvfGetSegment(&vacuum->index, buf, offset, &capacity);
 		ListCount  *list = segment == NULL ? NULL : counts_lookup(vacuum->counts, segment->list);
+		ItemPointerData at;
 
 		if (list == NULL)
 			continue;
+		ItemPointerSet(&at, BufferGetBlockNumber(buf), offset);
 		list->rows += segment->count;
 		list->segments++;
+		list->room += capacity - segment->count;
+		if (ItemPointerCompare(&at, &list->first) != 0)
+			list->holes += capacity - segment->count;
 		vacuum->stats->num_index_tuples += segment->count;
 	}
 }
@@ -202,7 +218,8 @@ vacuum_pages(IvfVacuum *vacuum)
 		bool		found;
 		ListCount  *count = counts_insert(vacuum->counts, list.number, &found);
 
-		count->rows = count->segments = 0;
+		count->rows = count->segments = count->room = count->holes = 0;
+		count->first = list.first;
 	}
 
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1;
@@ -224,6 +241,41 @@ vacuum_pages(IvfVacuum *vacuum)
 /*
  * Changing lists
  */
+
+/*
+ * Is a list to be merged with another?  It is meant to have what lists had when the
+ * index was built, if that says anything.
+ */
+static bool
+is_short(const IvfVacuum *vacuum, const IvfMetaPageData *meta, uint32 rows_per_list, const ListCount *count)
+{
+	uint32		meant = meta->rows_per_list > 1 ? meta->rows_per_list : rows_per_list;
+	bool		many = vacuum->stats->num_index_tuples < (double) meta->lists * meant;
+
+	return count->rows < meant / (many ? SHORT_SHARE_OF_MANY : SHORT_SHARE);
+}
+
+static bool
+is_scattered(const IvfIndex *index, const ListCount *count)
+{
+	return count->segments > SPARE_SEGMENTS + count->rows / index->rows_per_page ||
+		count->holes > count->rows / HOLES_SHARE || count->room > count->rows / ROOM_SHARE;
+}
+
+static uint32
+count_list(IvfIndex *index, const IvfList *list)
+{
+	uint32		rows = 0;
+	IvfWalk		walk;
+
+	IvfWalkBegin(&walk, index, list->number, list->first, true);
+	while (IvfWalkNext(&walk, BUFFER_LOCK_SHARE))
+	{
+		rows += walk.segment->count;
+		UnlockReleaseBuffer(walk.buf);
+	}
+	return rows;
+}
 
 /* Finds the other list whose centre is nearest to one's; false if there is none. */
 static bool
@@ -264,11 +316,12 @@ change_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
 	IvfReadMeta(index, &meta);
 	if (count->rows == 0 && meta.lists > 1)
 		IvfChangeLists(index, heap, lists, 1, 0);
-	else if (count->rows < rows_per_list / SHORT_SHARE && find_nearest(index, list, &lists[1]))
+	else if (is_short(vacuum, &meta, rows_per_list, count) && find_nearest(index, list, &lists[1]) &&
+			 count->rows + count_list(index, &lists[1]) <= rows_per_list / 2 * 3)
 		IvfChangeLists(index, heap, lists, 2, 1);
 	else if (IvfTooLong(rows_per_list, list, count->rows))
 		IvfChangeLists(index, heap, lists, 1, 2);
-	else if (count->segments > SPARE_SEGMENTS + count->rows / index->rows_per_page)
+	else if (count->rows > 0 && is_scattered(index, count))
 		IvfChangeLists(index, heap, lists, 1, 1);
 }
 
@@ -313,6 +366,9 @@ vacuum_index(IvfVacuum *vacuum, IndexVacuumInfo *info, IndexBulkDeleteResult *st
 	IvfFinishTaking(&vacuum->index);
 	vacuum_pages(vacuum);
 	IvfUnlockChanges(&vacuum->index, ExclusiveLock);
+
+	/* What is free now is for lists that change. */
+	FreeSpaceMapVacuum(info->index);
 	change_lists(vacuum);
 	counts_destroy(vacuum->counts);
 	return stats;

@@ -53,7 +53,9 @@ my @classes = (
 	[ 'ivfflat', 'halfvec_l2_ops', 'halfvec(48)', '<->', 'wide', 0.97, 0.98 ],
 	[ 'ivfflat', 'halfvec_ip_ops', 'halfvec(48)', '<#>', 'wide', 0.97, 0.98 ],
 	[ 'ivfflat', 'halfvec_cosine_ops', 'halfvec(16)', '<=>', 'dense', 0.97, 0.98 ],
-	[ 'ivfflat', 'bit_hamming_ops', 'bit(96)', '<~>', 'bits', 0.97, 0.98 ]);
+	[ 'ivfflat', 'bit_hamming_ops', 'bit(96)', '<~>', 'bits', 0.97, 0.98 ],
+	[ 'ivfflat', 'vector_l2_ops', 'vector(128)', '<->', 'long', 0.97, 0.98, 'quantizer = sq8' ],
+	[ 'ivfflat', 'halfvec_ip_ops', 'halfvec(48)', '<#>', 'wide', 0.97, 0.98, 'quantizer = sq8' ]);
 
 # What happens in each phase, to a table t that holds what the phase before left
 # there, what psql has to say, and the methods and classes it is for if not for all.

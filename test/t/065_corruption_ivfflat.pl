@@ -172,4 +172,17 @@ my $deeds = q(
 $test->run(\@damages, $deeds);
 $test->run_mutations(30, $deeds);
 
+# Codes of 8 bits, of which the metapage tells
+$test = AnnDamage->new($node, q(
+	CREATE TABLE t%1$d (id int, v vector(6));
+	INSERT INTO t%1$d SELECT id, v FROM source WHERE id <= 300;
+	CREATE INDEX t%1$d_idx ON t%1$d USING ivfflat (v vector_l2_ops) WITH (lists = 4, quantizer = sq8);
+	DELETE FROM t%1$d WHERE id %% 10 = 1;
+	VACUUM t%1$d));
+$test->run([
+	[ 'bits of another quantizer', sub { meta(12, pack('S', 2)) }, qr/^I\d\|/m ],
+	[ 'scale of 8 bits is negative', sub { set(filled(), ROWS + 12, pack('f', -1)) }, qr/^I7\|/m ],
+	[ 'error of 8 bits is infinite', sub { set(filled(), ROWS + 6, pack('S', 0x7F80)) }, qr/^I7\|/m ] ], $deeds);
+$test->run_mutations(10, $deeds);
+
 done_testing();
