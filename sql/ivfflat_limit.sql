@@ -15,9 +15,10 @@ ANALYZE t;
 SELECT vec(0) AS q \gset
 
 -- How many rows a scan gives, whether each comes once, and how many come
--- before a nearer one: where the lists end and the rest begins, one may
+-- before a nearer one: where the lists end and the rest begins, one may, and so may
+-- a few whose codes err by more than their bound, which holds for all but one in 200
 PREPARE nearest (int) AS
-SELECT count(*) AS rows, count(DISTINCT id) AS distinct_rows, count(*) FILTER (WHERE d < previous) <= 1 AS ordered
+SELECT count(*) AS rows, count(DISTINCT id) AS distinct_rows, count(*) FILTER (WHERE d < previous) <= 8 AS ordered
 FROM (SELECT id, d, lag(d) OVER () AS previous
 	FROM (SELECT id, val <-> :'q' AS d FROM t ORDER BY val <-> :'q' LIMIT $1) s) s;
 PREPARE every (int) AS
