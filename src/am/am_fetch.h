@@ -5,14 +5,18 @@
 #ifndef ANN_FETCH_H
 #define ANN_FETCH_H
 
+#include "access/relscan.h"
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
 typedef struct AnnFetch AnnFetch;
 
-/* In the current memory context. */
-extern AnnFetch *AnnFetchBegin(Relation heap, Relation index);
+/*
+ * In the current memory context.  Rows are read through table, which then has the
+ * page of the last one pinned; NULL: through one of its own, until AnnFetchEnd.
+ */
+extern AnnFetch *AnnFetchBegin(Relation heap, Relation index, IndexFetchTableData *table);
 extern void AnnFetchEnd(AnnFetch *fetch);
 
 /*
@@ -26,7 +30,7 @@ extern bool AnnFetchValue(AnnFetch *fetch, const ItemPointerData *tid, Snapshot 
 /* Memory that the next AnnFetchValue resets. */
 extern MemoryContext AnnFetchContext(AnnFetch *fetch);
 
-/* Lets go of what is pinned. */
+/* Lets go of the value. */
 extern void AnnFetchReset(AnnFetch *fetch);
 
 #endif							/* ANN_FETCH_H */

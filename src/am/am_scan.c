@@ -422,8 +422,9 @@ fetch_distance(AnnScan *scan, IndexScanDesc desc, AnnHit *hit)
 	MemoryContext oldcontext;
 	Datum		value;
 
+	/* Often the row read last is the next to be returned, and its page is pinned then. */
 	if (scan->fetch == NULL)
-		scan->fetch = AnnFetchBegin(desc->heapRelation, desc->indexRelation);
+		scan->fetch = AnnFetchBegin(desc->heapRelation, desc->indexRelation, desc->xs_heapfetch);
 
 	for (;;)
 	{
@@ -716,7 +717,7 @@ AnnGetTuple(IndexScanDesc desc, ScanDirection dir)
 		scan->next_more = 0;
 	}
 
-	/* Nothing of the table stays pinned between calls. */
+	/* Like the executor, it keeps no more than one page of the table pinned. */
 	if (scan->fetch != NULL)
 		AnnFetchReset(scan->fetch);
 	MemoryContextSwitchTo(oldcontext);

@@ -495,7 +495,7 @@ IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, i
 	change.new = palloc(change.capacity);
 	change.vector = palloc(sizeof(float) * index->space.rotated_dim);
 	if (index->bits > 0)
-		change.fetch = AnnFetchBegin(heap, index->rel);
+		change.fetch = AnnFetchBegin(heap, index->rel, NULL);
 	InitDirtySnapshot(change.snapshot);
 
 	IvfFinishTaking(index);

@@ -299,7 +299,7 @@ check_tables(LshVerifier *verifier)
 {
 	uint32		all = PG_UINT32_MAX >> (LSH_MAX_TABLES - verifier->index.hash.tables);
 	Relation	heap = table_open(verifier->index.rel->rd_index->indrelid, NoLock);
-	AnnFetch   *fetch = AnnFetchBegin(heap, verifier->index.rel);
+	AnnFetch   *fetch = AnnFetchBegin(heap, verifier->index.rel, NULL);
 	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
 	seen_iterator iterator;
 	SeenTid    *seen;
