@@ -192,6 +192,12 @@ typedef struct HnswPageGraph
 	HnswIndex  *index;
 	struct HnswKept_hash *kept; /* NULL: keep nothing */
 	Size		kept_size;
+
+	/* The node asked for last, and the buffer that its page was in. */
+	HnswNode	ahead;
+	Buffer		ahead_buffer;
+	/* Bytes that a node with its links takes of a page. */
+	Size		node_room;
 } HnswPageGraph;
 
 /* Keeps codes in the current memory context, if told to. */

@@ -24,13 +24,21 @@ typedef struct HnswCandidate
 {
 	double		distance;
 	HnswNode	node;
-	/* In memory, and where only an estimate was made, these are not set. */
+	/* In memory these are not set. */
 	HnswItem	links;			/* on level 0 */
 	float		error;			/* see AnnQueryError */
 	uint16		flags;			/* HNSW_DEAD, HNSW_CANDIDATE_MORE */
 	ItemPointerData tid;
 	HnswItem	value;			/* HNSW_NO_ITEM: it is not stored */
 } HnswCandidate;
+
+/* A node to be expanded. */
+typedef struct HnswStep
+{
+	double		distance;		/* or an estimate */
+	HnswNode	node;
+	HnswItem	links;			/* a candidate's; not of an estimate */
+} HnswStep;
 
 typedef struct HnswGraph HnswGraph;
 
@@ -49,19 +57,17 @@ typedef struct HnswGraphMethods
 							 const HnswNode *nodes, int n, HnswCandidate *out);
 
 	/*
-	 * The neighbours of a candidate on a level, into out[HnswMaxNeighbours];
-	 * returns how many.
+	 * The neighbours of a node on a level, into out[HnswMaxNeighbours]; returns
+	 * how many.
 	 */
-	int			(*neighbours) (HnswGraph *graph, const HnswCandidate *candidate, int level,
-							   HnswNode *out);
+	int			(*neighbours) (HnswGraph *graph, const HnswStep *step, int level, HnswNode *out);
 
 	/*
-	 * Evaluates a candidate, of which the number is known, and estimates its
-	 * neighbours on a level, into out[HnswMaxNeighbours]; returns how many, or
-	 * -1 if it no longer exists.
+	 * Evaluates a node, candidate->node, and estimates its neighbours on a level,
+	 * into out[HnswMaxNeighbours]; returns how many, or -1 if it no longer exists.
 	 */
 	int			(*expand) (HnswGraph *graph, const AnnQuery *query, int level,
-						   HnswCandidate *candidate, HnswCandidate *out);
+						   HnswCandidate *candidate, HnswStep *out);
 
 	/*
 	 * Says that a node is likely to be expanded next; returns whether it has to
@@ -85,15 +91,15 @@ HnswEvaluate(HnswGraph *graph, const AnnQuery *query, const HnswNode *nodes, int
 }
 
 static inline int
-HnswNeighbours(HnswGraph *graph, const HnswCandidate *candidate, int level, HnswNode *out)
+HnswNeighbours(HnswGraph *graph, const HnswStep *step, int level, HnswNode *out)
 {
 	Assert(!graph->expands);
-	return graph->methods->neighbours(graph, candidate, level, out);
+	return graph->methods->neighbours(graph, step, level, out);
 }
 
 static inline int
 HnswExpand(HnswGraph *graph, const AnnQuery *query, int level, HnswCandidate *candidate,
-		   HnswCandidate *out)
+		   HnswStep *out)
 {
 	Assert(graph->expands);
 	return graph->methods->expand(graph, query, level, candidate, out);
@@ -115,6 +121,11 @@ HnswPrefetch(HnswGraph *graph, HnswNode node)
 #define HEAP_BEFORE(a, b) ((a)->distance < (b)->distance)
 #include "am/am_heap.h"
 
+#define HEAP_PREFIX hnsw_step
+#define HEAP_ELEMENT HnswStep
+#define HEAP_BEFORE(a, b) ((a)->distance < (b)->distance)
+#include "am/am_heap.h"
+
 #define HEAP_PREFIX hnsw_distance
 #define HEAP_ELEMENT double
 #define HEAP_BEFORE(a, b) (*(a) > *(b))
@@ -133,10 +144,10 @@ typedef struct HnswSearch
 
 	AnnVisited	visited;
 	AnnVisited	estimated;		/* only where the graph expands */
-	hnsw_candidate_heap frontier;
+	hnsw_step_heap frontier;
 	hnsw_candidate_heap found;
 	/* Too far for the beam of now: an array, in no order. */
-	HnswCandidate *later;
+	HnswStep   *later;
 	int			nlater;
 	int			max_later;
 	hnsw_distance_heap beam;

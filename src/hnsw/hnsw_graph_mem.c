@@ -241,9 +241,9 @@ mem_evaluate(HnswGraph *graph, const AnnQuery *query, const HnswNode *nodes, int
 }
 
 static int
-mem_neighbours(HnswGraph *graph, const HnswCandidate *candidate, int level, HnswNode *out)
+mem_neighbours(HnswGraph *graph, const HnswStep *step, int level, HnswNode *out)
 {
-	return HnswMemGetNeighbours(((HnswMemGraph *) graph)->memory, candidate->node, level, out, NULL);
+	return HnswMemGetNeighbours(((HnswMemGraph *) graph)->memory, step->node, level, out, NULL);
 }
 
 static const HnswGraphMethods mem_methods = {

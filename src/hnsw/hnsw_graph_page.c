@@ -8,6 +8,7 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 
 #include "am/am_edit.h"
 #include "compat.h"
@@ -214,11 +215,10 @@ HnswFindLinks(HnswIndex *index, HnswNode node, int level, int part)
 }
 
 static int
-page_neighbours(HnswGraph *base, const HnswCandidate *candidate, int level, HnswNode *out)
+page_neighbours(HnswGraph *base, const HnswStep *step, int level, HnswNode *out)
 {
 	HnswIndex  *index = ((HnswPageGraph *) base)->index;
-	HnswItem	item = level == 0 ? candidate->links :
-		HnswFindLinks(index, candidate->node, level, 0);
+	HnswItem	item = level == 0 ? step->links : HnswFindLinks(index, step->node, level, 0);
 	Buffer		buf;
 	HnswLinks	links;
 	int			n = 0;
@@ -229,7 +229,7 @@ page_neighbours(HnswGraph *base, const HnswCandidate *candidate, int level, Hnsw
 
 	buf = HnswReadItemPage(index, item, BUFFER_LOCK_SHARE);
 	links = HnswGetLinks(index, BufferGetPage(buf), item);
-	if (links != NULL && links->owner == candidate->node && links->level == level)
+	if (links != NULL && links->owner == step->node && links->level == level)
 	{
 		n = links->count;
 		memcpy(out, HnswViewLinks(&index->shape, links).nodes, n * sizeof(HnswNode));
@@ -244,7 +244,7 @@ page_neighbours(HnswGraph *base, const HnswCandidate *candidate, int level, Hnsw
  */
 static int
 estimate_neighbours(HnswIndex *index, const AnnQuery *query, Page page, HnswItem item, int level,
-					const HnswCandidate *owner, const void *code, HnswCandidate *out)
+					const HnswCandidate *owner, const void *code, HnswStep *out)
 {
 	HnswLinks	links = HnswGetLinks(index, page, item);
 	double		distances[2 * HNSW_MAX_M];
@@ -260,9 +260,26 @@ estimate_neighbours(HnswIndex *index, const AnnQuery *query, Page page, HnswItem
 	{
 		out[i].distance = distances[i];
 		out[i].node = view.nodes[i];
-		out[i].flags = 0;
+		out[i].links = HNSW_NO_ITEM;
 	}
 	return links->count;
+}
+
+/* Reads and locks the page of a node, which may have been asked for. */
+static Buffer
+read_node(HnswPageGraph *graph, HnswNode node)
+{
+	HnswIndex  *index = graph->index;
+	Buffer		buf = graph->ahead_buffer;
+
+	if (graph->ahead != node || !AnnReadRecentBuffer(index->rel, HnswItemBlock(index, node), buf))
+		return HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
+
+	pgstat_count_buffer_read(index->rel);
+	pgstat_count_buffer_hit(index->rel);
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	AnnCheckPage(index->rel, buf, HNSW_PAGE_ITEMS);
+	return buf;
 }
 
 /*
@@ -271,13 +288,13 @@ estimate_neighbours(HnswIndex *index, const AnnQuery *query, Page page, HnswItem
  */
 static int
 page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *candidate,
-			HnswCandidate *out)
+			HnswStep *out)
 {
 	HnswPageGraph *graph = (HnswPageGraph *) base;
 	HnswIndex  *index = graph->index;
 	const HnswShape *shape = &index->shape;
 	HnswNode	node = candidate->node;
-	Buffer		buf = HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
+	Buffer		buf = read_node(graph, node);
 	Page		page = BufferGetPage(buf);
 	HnswElement element = HnswGetElement(index, page, node);
 	HnswItem	elsewhere[HNSW_MAX_PARTS];
@@ -323,17 +340,43 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 	return n;
 }
 
+/* Cache lines that the CPU is asked for, of a node; what follows it fetches by itself. */
+#define PREFETCH_LINES 16
+
+/*
+ * Asks storage for a node's page; or if that is in a buffer, the CPU for what will
+ * be looked at there.  Nobody has pinned it, so it is not read.  That a page holds
+ * nodes of level 0 one behind the other, as most do, is a guess; if it is wrong,
+ * nothing is lost but time.
+ */
 static bool
 page_prefetch(HnswGraph *base, HnswNode node)
 {
-	HnswIndex  *index = ((HnswPageGraph *) base)->index;
+	HnswPageGraph *graph = (HnswPageGraph *) base;
+	HnswIndex  *index = graph->index;
 	BlockNumber blkno = HnswItemBlock(index, node);
+	PrefetchBufferResult result;
+	char	   *page;
+	char	   *start;
 
 	/* There may be more blocks than we know of; what is damaged is found later. */
-	if (blkno >= index->nblocks)
+	if (blkno >= index->nblocks || node == graph->ahead)
 		return false;
 
-	return PrefetchBuffer(index->rel, MAIN_FORKNUM, blkno).initiated_io;
+	result = PrefetchBuffer(index->rel, MAIN_FORKNUM, blkno);
+	if (!BufferIsValid(result.recent_buffer))
+		return result.initiated_io;
+
+	graph->ahead = node;
+	graph->ahead_buffer = result.recent_buffer;
+	page = (char *) BufferGetBlock(result.recent_buffer);
+	AnnPrefetch(page);
+	AnnPrefetch(page + BLCKSZ - 1);
+	start = page + BLCKSZ - (HnswItemOffset(index, node) / 2 + 1) * graph->node_room;
+	for (int i = 0; i < PREFETCH_LINES; i++)
+		if (start + i * PG_CACHE_LINE_SIZE / 2 > page)
+			AnnPrefetch(start + i * PG_CACHE_LINE_SIZE / 2);
+	return false;
 }
 
 static const HnswGraphMethods page_methods = {
@@ -351,6 +394,10 @@ HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, bool keep)
 	graph->index = index;
 	graph->kept = keep ? HnswKept_create(CurrentMemoryContext, 1024, NULL) : NULL;
 	graph->kept_size = 0;
+	graph->ahead = HNSW_NO_ITEM;
+	graph->ahead_buffer = InvalidBuffer;
+	graph->node_room = HnswItemRoom(HnswElementSize(&index->shape, 0, index->shape.code_size)) +
+		HnswItemRoom(HnswLinksSize(&index->shape, 0)) - 2 * sizeof(ItemIdData);
 }
 
 /*

@@ -27,11 +27,11 @@ HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query)
 	search->routing = false;
 	AnnVisitedInit(&search->visited, 1024);
 	AnnVisitedInit(&search->estimated, 2048);
-	hnsw_candidate_heap_init(&search->frontier, 128);
+	hnsw_step_heap_init(&search->frontier, 256);
 	hnsw_candidate_heap_init(&search->found, 128);
 	hnsw_distance_heap_init(&search->beam, 128);
-	search->max_later = 128;
-	search->later = palloc(sizeof(HnswCandidate) * search->max_later);
+	search->max_later = 256;
+	search->later = palloc(sizeof(HnswStep) * search->max_later);
 	search->nlater = 0;
 	search->scored = 0;
 }
@@ -40,17 +40,24 @@ Size
 HnswSearchMemory(const HnswSearch *search)
 {
 	return AnnVisitedMemory(&search->visited) + AnnVisitedMemory(&search->estimated) +
-		sizeof(HnswCandidate) * ((Size) search->frontier.capacity + search->found.capacity +
-								 search->max_later);
+		sizeof(HnswCandidate) * (Size) search->found.capacity +
+		sizeof(HnswStep) * ((Size) search->frontier.capacity + search->max_later);
 }
 
-/* Adds a distance to the beam, if it is among the ef best. */
+/* Is a distance too great for a beam of ef? */
+static inline bool
+beyond_beam(const HnswSearch *search, double distance, int ef)
+{
+	return search->beam.count >= ef && !(distance < search->beam.elements[0]);
+}
+
+/* Adds a distance that is not beyond the beam. */
 static inline void
 add_to_beam(HnswSearch *search, double distance, int ef)
 {
 	if (search->beam.count < ef)
 		hnsw_distance_heap_push(&search->beam, &distance);
-	else if (distance < *hnsw_distance_heap_top(&search->beam))
+	else
 		hnsw_distance_heap_replace_top(&search->beam, &distance);
 }
 
@@ -60,19 +67,32 @@ is_result(const HnswSearch *search, const HnswCandidate *candidate)
 	return search->routing || !(candidate->flags & HNSW_DEAD);
 }
 
+static inline HnswStep
+make_step(const HnswCandidate *candidate)
+{
+	HnswStep	step;
+
+	step.distance = candidate->distance;
+	step.node = candidate->node;
+	step.links = candidate->links;
+	return step;
+}
+
 void
 HnswSearchBegin(HnswSearch *search, int level, const HnswCandidate *from, int n)
 {
 	search->level = level;
 	AnnVisitedReset(&search->visited);
 	AnnVisitedReset(&search->estimated);
-	hnsw_candidate_heap_reset(&search->frontier);
+	hnsw_step_heap_reset(&search->frontier);
 	hnsw_candidate_heap_reset(&search->found);
 	search->nlater = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		hnsw_candidate_heap_push(&search->frontier, &from[i]);
+		HnswStep	step = make_step(&from[i]);
+
+		hnsw_step_heap_push(&search->frontier, &step);
 		if (search->graph->expands)
 			continue;
 		AnnVisitedAdd(&search->visited, from[i].node);
@@ -90,43 +110,37 @@ static void
 start_beam(HnswSearch *search, int ef)
 {
 	bool		expands = search->graph->expands;
-	const hnsw_candidate_heap *known = expands ? &search->frontier : &search->found;
+	int			n = expands ? search->frontier.count : search->found.count;
 
 	hnsw_distance_heap_reset(&search->beam);
 	AnnVisitedReset(&search->estimated);
-	for (int i = 0; i < known->count; i++)
-		if (!expands || AnnVisitedAdd(&search->estimated, known->elements[i].node))
-			add_to_beam(search, known->elements[i].distance, ef);
+	for (int i = 0; i < n; i++)
+	{
+		double		distance = expands ? search->frontier.elements[i].distance :
+			search->found.elements[i].distance;
+
+		if (!beyond_beam(search, distance, ef) &&
+			(!expands || AnnVisitedAdd(&search->estimated, search->frontier.elements[i].node)))
+			add_to_beam(search, distance, ef);
+	}
 }
 
 /*
- * Adds a candidate.  What is too far for this beam may do for a later one: it is
- * put aside, which costs less than to keep it in order.
+ * What is too far for this beam may do for a later one: it is put aside, which
+ * costs less than to keep it in order.
  */
-static void
-add_candidate(HnswSearch *search, const HnswCandidate *candidate, int ef)
+static inline void
+put_aside(HnswSearch *search, const HnswStep *step)
 {
-	if (search->beam.count < ef ||
-		candidate->distance < *hnsw_distance_heap_top(&search->beam))
+	if (!search->resumable)
+		return;
+
+	if (search->nlater == search->max_later)
 	{
-		hnsw_candidate_heap_push(&search->frontier, candidate);
-		if (!is_result(search, candidate))
-			return;
-		if (!search->graph->expands)
-			hnsw_candidate_heap_push(&search->found, candidate);
-		if (!search->graph->expands || AnnVisitedAdd(&search->estimated, candidate->node))
-			add_to_beam(search, candidate->distance, ef);
+		search->max_later *= 2;
+		search->later = repalloc_huge(search->later, sizeof(HnswStep) * (Size) search->max_later);
 	}
-	else if (search->resumable)
-	{
-		if (search->nlater == search->max_later)
-		{
-			search->max_later *= 2;
-			search->later = repalloc_huge(search->later,
-										  sizeof(HnswCandidate) * (Size) search->max_later);
-		}
-		search->later[search->nlater++] = *candidate;
-	}
+	search->later[search->nlater++] = *step;
 }
 
 /* Brings back what was put aside. */
@@ -134,23 +148,17 @@ static void
 resume(HnswSearch *search)
 {
 	for (int i = 0; i < search->nlater; i++)
-	{
-		HnswCandidate *candidate = &search->later[i];
-
-		hnsw_candidate_heap_push(&search->frontier, candidate);
-		if (!search->graph->expands && is_result(search, candidate))
-			hnsw_candidate_heap_push(&search->found, candidate);
-	}
+		hnsw_step_heap_push(&search->frontier, &search->later[i]);
 	search->nlater = 0;
 }
 
-/* Evaluates the neighbours of a candidate that were not visited before. */
+/* Evaluates the neighbours of a node that were not visited before. */
 static void
-visit_neighbours(HnswSearch *search, const HnswCandidate *candidate, int ef)
+visit_neighbours(HnswSearch *search, const HnswStep *from, int ef)
 {
 	HnswNode	nodes[2 * HNSW_MAX_M];
 	HnswCandidate neighbours[2 * HNSW_MAX_M];
-	int			n = HnswNeighbours(search->graph, candidate, search->level, nodes);
+	int			n = HnswNeighbours(search->graph, from, search->level, nodes);
 	int			unvisited = 0;
 
 	for (int i = 0; i < n; i++)
@@ -161,46 +169,72 @@ visit_neighbours(HnswSearch *search, const HnswCandidate *candidate, int ef)
 	search->scored += n;
 
 	for (int i = 0; i < n; i++)
-		add_candidate(search, &neighbours[i], ef);
+	{
+		bool		beyond = beyond_beam(search, neighbours[i].distance, ef);
+		HnswStep	step = make_step(&neighbours[i]);
+
+		if (beyond)
+			put_aside(search, &step);
+		else
+			hnsw_step_heap_push(&search->frontier, &step);
+		if (!is_result(search, &neighbours[i]) || (beyond && !search->resumable))
+			continue;
+		hnsw_candidate_heap_push(&search->found, &neighbours[i]);
+		if (!beyond)
+			add_to_beam(search, neighbours[i].distance, ef);
+	}
 }
 
 /*
- * Asks for what will be visited next, unless the candidate at hand leads to
- * something better; and while storage is slow, for what may come after it.
+ * Asks for what will be visited next, unless the node at hand leads to something
+ * better; and while storage is slow, for what may come after it.
  */
 static void
-prefetch(HnswSearch *search)
+prefetch(HnswSearch *search, int ef)
 {
 	int			most = Min(search->frontier.count, PREFETCH);
 
 	for (int i = 0; i < most; i++)
-		if (!HnswPrefetch(search->graph, search->frontier.elements[i].node))
+		if (beyond_beam(search, search->frontier.elements[i].distance, ef) ||
+			!HnswPrefetch(search->graph, search->frontier.elements[i].node))
 			break;
 }
 
 /*
- * Visits a candidate, and estimates its neighbours.  Several nodes may estimate
- * the same one; all estimates go to the frontier, for each is another chance to
- * be right about it, but the beam counts a node once.
+ * Visits a node, and estimates its neighbours.  Several nodes may estimate the
+ * same one; all estimates go to the frontier, for each is another chance to be
+ * right about it, but the beam counts a node once.
  */
 static void
-visit(HnswSearch *search, HnswCandidate *candidate, int ef)
+visit(HnswSearch *search, const HnswStep *step, int ef)
 {
-	HnswCandidate neighbours[2 * HNSW_MAX_M];
+	HnswCandidate candidate;
+	HnswStep	neighbours[2 * HNSW_MAX_M];
 	int			n;
 
-	if (!AnnVisitedAdd(&search->visited, candidate->node))
+	if (!AnnVisitedAdd(&search->visited, step->node))
 		return;
 
-	prefetch(search);
-	n = HnswExpand(search->graph, search->query, search->level, candidate, neighbours);
+	prefetch(search, ef);
+	candidate.node = step->node;
+	n = HnswExpand(search->graph, search->query, search->level, &candidate, neighbours);
 	search->scored += n + 1;
-	if (n >= 0 && is_result(search, candidate))
-		hnsw_candidate_heap_push(&search->found, candidate);
+	if (n >= 0 && is_result(search, &candidate))
+		hnsw_candidate_heap_push(&search->found, &candidate);
 
 	for (int i = 0; i < n; i++)
-		if (!AnnVisitedHas(&search->visited, neighbours[i].node))
-			add_candidate(search, &neighbours[i], ef);
+	{
+		if (AnnVisitedHas(&search->visited, neighbours[i].node))
+			continue;
+		if (beyond_beam(search, neighbours[i].distance, ef))
+			put_aside(search, &neighbours[i]);
+		else
+		{
+			hnsw_step_heap_push(&search->frontier, &neighbours[i]);
+			if (AnnVisitedAdd(&search->estimated, neighbours[i].node))
+				add_to_beam(search, neighbours[i].distance, ef);
+		}
+	}
 }
 
 int
@@ -213,14 +247,14 @@ HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out)
 
 	while (search->frontier.count > 0)
 	{
-		HnswCandidate nearest;
+		HnswStep	nearest;
 
 		if (search->beam.count >= ef &&
-			hnsw_candidate_heap_top(&search->frontier)->distance > *hnsw_distance_heap_top(&search->beam))
+			hnsw_step_heap_top(&search->frontier)->distance > *hnsw_distance_heap_top(&search->beam))
 			break;
 
 		CHECK_FOR_INTERRUPTS();
-		nearest = hnsw_candidate_heap_pop(&search->frontier);
+		nearest = hnsw_step_heap_pop(&search->frontier);
 		if (search->graph->expands)
 			visit(search, &nearest, ef);
 		else
