@@ -184,8 +184,13 @@ extern HnswItem HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first, Hns
 
 /*
  * The graph on pages.  Codes that were read can be kept, for as long as their
- * nodes cannot be removed: inserts look at the same ones again and again.
+ * nodes cannot be removed: inserts look at the same ones again and again.  Pages
+ * of nodes expanded on one level stay pinned while a search descends from there,
+ * for it begins with the best of these nodes on the next; no more of them than a
+ * backend has fast places for.
  */
+#define HNSW_KEPT_PAGES 8
+
 typedef struct HnswPageGraph
 {
 	HnswGraph	base;
@@ -198,6 +203,11 @@ typedef struct HnswPageGraph
 	Buffer		ahead_buffer;
 	/* Bytes that a node with its links takes of a page. */
 	Size		node_room;
+
+	/* Nodes expanded last on levels above 0, and their pages, pinned; a ring. */
+	HnswNode	kept_nodes[HNSW_KEPT_PAGES];
+	Buffer		kept_pages[HNSW_KEPT_PAGES];
+	int			nkept_pages;	/* ever */
 } HnswPageGraph;
 
 /* Keeps codes in the current memory context, if told to. */

@@ -74,6 +74,12 @@ typedef struct HnswGraphMethods
 	 * be read from storage.
 	 */
 	bool		(*prefetch) (HnswGraph *graph, HnswNode node);
+
+	/*
+	 * Lets go of what was kept of nodes expanded on levels above 0, to expand
+	 * them on those below.
+	 */
+	void		(*release) (HnswGraph *graph);
 } HnswGraphMethods;
 
 /* Embedded as the first member in what implements it. */
@@ -110,6 +116,13 @@ HnswPrefetch(HnswGraph *graph, HnswNode node)
 {
 	Assert(graph->expands);
 	return graph->methods->prefetch(graph, node);
+}
+
+static inline void
+HnswRelease(HnswGraph *graph)
+{
+	Assert(graph->expands);
+	graph->methods->release(graph);
 }
 
 /*

@@ -265,12 +265,21 @@ estimate_neighbours(HnswIndex *index, const AnnQuery *query, Page page, HnswItem
 	return links->count;
 }
 
-/* Reads and locks the page of a node, which may have been asked for. */
+/* Reads and locks the page of a node, which may have been kept, or asked for. */
 static Buffer
 read_node(HnswPageGraph *graph, HnswNode node)
 {
 	HnswIndex  *index = graph->index;
 	Buffer		buf = graph->ahead_buffer;
+
+	for (int i = 0; i < Min(graph->nkept_pages, HNSW_KEPT_PAGES); i++)
+		if (graph->kept_nodes[i] == node)
+		{
+			buf = graph->kept_pages[i];
+			IncrBufferRefCount(buf);
+			LockBuffer(buf, BUFFER_LOCK_SHARE);
+			return buf;
+		}
 
 	if (graph->ahead != node || !AnnReadRecentBuffer(index->rel, HnswItemBlock(index, node), buf))
 		return HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
@@ -280,6 +289,35 @@ read_node(HnswPageGraph *graph, HnswNode node)
 	LockBuffer(buf, BUFFER_LOCK_SHARE);
 	AnnCheckPage(index->rel, buf, HNSW_PAGE_ITEMS);
 	return buf;
+}
+
+/* Unlocks the page of a node; keeps it, if the search will come to lower levels. */
+static void
+leave_node(HnswPageGraph *graph, HnswNode node, int level, Buffer buf)
+{
+	int			place = graph->nkept_pages % HNSW_KEPT_PAGES;
+
+	LockBuffer(buf, BUFFER_LOCK_UNLOCK);
+	if (level == 0)
+	{
+		ReleaseBuffer(buf);
+		return;
+	}
+
+	if (graph->nkept_pages++ >= HNSW_KEPT_PAGES)
+		ReleaseBuffer(graph->kept_pages[place]);
+	graph->kept_nodes[place] = node;
+	graph->kept_pages[place] = buf;
+}
+
+static void
+page_release(HnswGraph *base)
+{
+	HnswPageGraph *graph = (HnswPageGraph *) base;
+
+	for (int i = 0; i < Min(graph->nkept_pages, HNSW_KEPT_PAGES); i++)
+		ReleaseBuffer(graph->kept_pages[i]);
+	graph->nkept_pages = 0;
 }
 
 /*
@@ -326,7 +364,7 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 		copy = palloc(size);
 		memcpy(copy, code, size);
 	}
-	UnlockReleaseBuffer(buf);
+	leave_node(graph, node, level, buf);
 
 	for (int i = 0; i < nelsewhere; i++)
 	{
@@ -341,7 +379,7 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 }
 
 /* Cache lines that the CPU is asked for, of a node; what follows it fetches by itself. */
-#define PREFETCH_LINES 16
+#define PREFETCH_LINES 26
 
 /*
  * Asks storage for a node's page; or if that is in a buffer, the CPU for what will
@@ -372,7 +410,7 @@ page_prefetch(HnswGraph *base, HnswNode node)
 	page = (char *) BufferGetBlock(result.recent_buffer);
 	AnnPrefetch(page);
 	AnnPrefetch(page + BLCKSZ - 1);
-	start = page + BLCKSZ - (HnswItemOffset(index, node) / 2 + 1) * graph->node_room;
+	start = page + BLCKSZ - (HnswItemOffset(index, node) + 1) / 2 * graph->node_room;
 	for (int i = 0; i < PREFETCH_LINES; i++)
 		if (start + i * PG_CACHE_LINE_SIZE / 2 > page)
 			AnnPrefetch(start + i * PG_CACHE_LINE_SIZE / 2);
@@ -383,7 +421,8 @@ static const HnswGraphMethods page_methods = {
 	.evaluate = page_evaluate,
 	.neighbours = page_neighbours,
 	.expand = page_expand,
-	.prefetch = page_prefetch
+	.prefetch = page_prefetch,
+	.release = page_release
 };
 
 void
@@ -396,6 +435,7 @@ HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, bool keep)
 	graph->kept_size = 0;
 	graph->ahead = HNSW_NO_ITEM;
 	graph->ahead_buffer = InvalidBuffer;
+	graph->nkept_pages = 0;
 	graph->node_room = HnswItemRoom(HnswElementSize(&index->shape, 0, index->shape.code_size)) +
 		HnswItemRoom(HnswLinksSize(&index->shape, 0)) - 2 * sizeof(ItemIdData);
 }

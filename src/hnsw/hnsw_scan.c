@@ -22,6 +22,19 @@ typedef struct HnswScanState
 	int64		found;			/* in all batches so far */
 } HnswScanState;
 
+/*
+ * Estimates from neighbours' codes of one bit per dimension err so much that the
+ * beam must be wider by so many to find what one of exact distances does; for its
+ * farthest places are where they go wrong.
+ */
+#define ONE_BIT_MARGIN 10
+
+static int
+first_beam(const AnnSpace *space)
+{
+	return hnsw_ef_search + (space->near_bits == 1 ? ONE_BIT_MARGIN : 0);
+}
+
 /* The distance of an element on a locked page. */
 static void
 evaluate(AnnScan *scan, const HnswIndex *index, Page page, HnswElement element,
@@ -70,7 +83,7 @@ hnsw_scan_begin(AnnScan *scan)
 
 	HnswSearchDescend(&state->search, &top, level, 0);
 	scan->counters.scored += 1 + state->search.scored;
-	state->ef = hnsw_ef_search;
+	state->ef = first_beam(&state->index.space);
 }
 
 /* Adds rows of a node. */

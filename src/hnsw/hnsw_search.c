@@ -261,6 +261,9 @@ HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out)
 			visit_neighbours(search, &nearest, ef);
 	}
 
+	if (search->graph->expands && !search->routing)
+		HnswRelease(search->graph);
+
 	while (n < ef && search->found.count > 0)
 		out[n++] = hnsw_candidate_heap_pop(&search->found);
 	return n;
