@@ -172,7 +172,8 @@ const AnnKernels KERN_CONCAT(ann_kernels, KERN_LEVEL) =
 	.max_abs = max_abs,
 
 	.code_encode = code_encode,
-	.code_levels = code_levels,
+	.code_decode = code_decode,
+	.code_digits = code_digits,
 	.code_dots = code_dots,
 
 	.flip_signs = flip_signs,

@@ -106,36 +106,76 @@ code_encode(int bits, int dim, const float *x, const float *y, float inv_step,
 	coded->with_self = vec_sum(with_self);
 }
 
-/* Not worth a register: this is for the few codes that become a query. */
-static void
-code_levels(int bits, int dim, const uint8 *code, uint8 *levels)
+/* The levels of a block of a code. */
+static inline void
+unpack_block(int bits, const uint8 *block, uint8 *levels)
 {
+	uint64		words[8] = {0};
+	int			shift = 0;
+	int			part;
+	int			i;
+
+	KERN_UNROLLED
+	for (part = 8; part > 0; part /= 2)
+		if (bits & part)
+		{
+			uint64		mask = UINT64CONST(0x0101010101010101) * (0xFF >> (8 - part));
+			uint64		packed[8];
+
+			memcpy(packed, block, 8 * part);
+			KERN_UNROLLED
+			for (i = 0; i < 8; i++)
+				words[i] |= ((packed[i % part] >> (part * (i / part))) & mask) << shift;
+
+			block += 8 * part;
+			shift += part;
+		}
+	memcpy(levels, words, sizeof(words));
+}
+
+/* What is left to the compiler here are loops over a block. */
+
+KERN_TARGET static void
+code_decode(int bits, int dim, const uint8 *code, float scale, float *out)
+{
+	float		mean = ((1 << bits) - 1) * 0.5f;
 	int			i;
 	int			j;
 
 	for (i = 0; i < dim; i += ANN_CODE_BLOCK)
 	{
-		uint64		words[8] = {0};
-		int			shift = 0;
-		int			part;
+		uint8		levels[ANN_CODE_BLOCK];
 
-		KERN_UNROLLED
-		for (part = 8; part > 0; part /= 2)
-			if (bits & part)
-			{
-				uint64		mask = UINT64CONST(0x0101010101010101) * (0xFF >> (8 - part));
-				uint64		packed[8];
-
-				memcpy(packed, code, 8 * part);
-				KERN_UNROLLED
-				for (j = 0; j < 8; j++)
-					words[j] |= ((packed[j % part] >> (part * (j / part))) & mask) << shift;
-
-				code += 8 * part;
-				shift += part;
-			}
-		memcpy(levels + i, words, sizeof(words));
+		unpack_block(bits, code + i / 8 * bits, levels);
+		for (j = 0; j < ANN_CODE_BLOCK; j++)
+			out[i + j] = scale * (levels[j] - mean);
 	}
+}
+
+KERN_TARGET static int32
+code_digits(int bits, int dim, const uint8 *code, int8 *digits)
+{
+	int16		max = (1 << bits) - 1;
+	int16		half = bits == 8 ? 2 : 0;
+	int			shift = bits == 8 ? 2 : 0;
+	int32		sum = 0;
+	int			i;
+	int			j;
+
+	for (i = 0; i < dim; i += ANN_CODE_BLOCK)
+	{
+		uint8		levels[ANN_CODE_BLOCK];
+		int16		values[ANN_CODE_BLOCK];
+
+		unpack_block(bits, code + i / 8 * bits, levels);
+		for (j = 0; j < ANN_CODE_BLOCK; j++)
+			values[j] = (2 * levels[j] - max + half) >> shift;
+		for (j = 0; j < ANN_CODE_BLOCK; j++)
+			digits[i + j] = values[j];
+		for (j = 0; j < ANN_CODE_BLOCK; j++)
+			sum += values[j];
+	}
+	return sum;
 }
 
 KERN_TARGET static void

@@ -87,14 +87,19 @@ typedef struct AnnKernels
 	 * code_encode: level[i] = x[i] * inv_step + 2^(bits - 1) in floats,
 	 * rounded down, and the nearest possible where that is out of range.
 	 *
-	 * code_levels: levels[i] = level of dimension i.
+	 * code_decode: out[i] = scale * (level of dimension i - the mean of all
+	 * levels there are).
+	 *
+	 * code_digits: the same for a scale of 2, as a code_dots query; of 8 bits, for
+	 * a scale of 1/2 and rounded to the nearest.  Returns the sum.
 	 *
 	 * code_dots: out[i] = sum over dimensions of query * level of codes[i].
 	 * No query[j] * (2^bits - 1) may exceed 16383 in magnitude.
 	 */
 	void		(*code_encode) (int bits, int dim, const float *x, const float *y,
 								float inv_step, AnnCoded *coded);
-	void		(*code_levels) (int bits, int dim, const uint8 *code, uint8 *levels);
+	void		(*code_decode) (int bits, int dim, const uint8 *code, float scale, float *out);
+	int32		(*code_digits) (int bits, int dim, const uint8 *code, int8 *digits);
 	void		(*code_dots) (int bits, int dim, const int8 *query, const uint8 *const *codes,
 							  int n, int32 *out);
 

@@ -88,17 +88,7 @@ AnnRabitqEncode(int dim, int bits, const float *r, const float *centre,
 void
 AnnRabitqDecode(int dim, int bits, const uint8 *code, float scale, float *r)
 {
-	float		mean = mean_level(bits);
-	uint8		levels[ANN_CODE_BLOCK];
-	int			i;
-	int			j;
-
-	for (i = 0; i < dim; i += ANN_CODE_BLOCK)
-	{
-		ann_kernels.code_levels(bits, ANN_CODE_BLOCK, code + AnnRabitqCodeSize(i, bits), levels);
-		for (j = 0; j < ANN_CODE_BLOCK; j++)
-			r[i + j] = scale * (levels[j] - mean);
-	}
+	ann_kernels.code_decode(bits, dim, code, scale, r);
 }
 
 /*
@@ -182,28 +172,13 @@ AnnRabitqPrepare(AnnRabitqQuery *query, int dim, int bits, const float *q)
 void
 AnnRabitqPrepareCode(AnnRabitqQuery *query, int dim, int bits, const uint8 *code, float scale)
 {
-	int			max = (1 << bits) - 1;
-	uint8		levels[ANN_CODE_BLOCK];
-	int16		values[ANN_CODE_BLOCK];
-	int64		sum = 0;
-	int			i;
-	int			j;
-
 	/* xhat counts in halves; of 8 bits, rounded to a multiple of two. */
 	query->dim = dim;
 	query->bits = bits;
 	query->digits = 1;
 	query->step = bits == 8 ? scale * 2 : scale / 2;
 	query->rounding = bits == 8 ? rounding_limit(dim, dim / 16.0 * query->step * query->step) : 0.0f;
-
-	for (i = 0; i < dim; i += ANN_CODE_BLOCK)
-	{
-		ann_kernels.code_levels(bits, ANN_CODE_BLOCK, code + AnnRabitqCodeSize(i, bits), levels);
-		for (j = 0; j < ANN_CODE_BLOCK; j++)
-			values[j] = bits == 8 ? (2 * levels[j] - max + 2) >> 2 : 2 * levels[j] - max;
-		sum += set_block(query, i, values);
-	}
-	query->offset = mean_level(bits) * sum;
+	query->offset = mean_level(bits) * ann_kernels.code_digits(bits, dim, code, query->digit);
 }
 
 void

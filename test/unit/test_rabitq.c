@@ -309,6 +309,37 @@ test_max_abs(const AnnKernels *k)
 	return true;
 }
 
+/* What a code is decoded to, to the end of a buffer, as levels. */
+static void
+get_levels(const AnnKernels *k, int bits, int dim, const uint8 *code, uint8 *levels)
+{
+	float	   *decoded = (float *) float_buffer.end - dim;
+	int			i;
+
+	k->code_decode(bits, dim, code, 2.0f, decoded);
+	for (i = 0; i < dim; i++)
+		levels[i] = (decoded[i] + ((1 << bits) - 1)) / 2.0f;
+}
+
+/* Are the digits of a code those of its levels? */
+static bool
+digits_agree(const AnnKernels *k, int bits, int dim, const uint8 *code, const uint8 *levels)
+{
+	int8	   *digits = (int8 *) query_buffer.end - dim;
+	int32		sum = k->code_digits(bits, dim, code, digits);
+	int			i;
+
+	for (i = 0; i < dim; i++)
+	{
+		double		middle = levels[i] - ((1 << bits) - 1) / 2.0;
+
+		if (digits[i] != (bits == 8 ? floor(middle / 2 + 0.5) : 2 * middle))
+			return false;
+		sum -= digits[i];
+	}
+	return sum == 0;
+}
+
 /* Levels by the book, and back from what they are packed to. */
 static bool
 encodes(const AnnKernels *k, int bits, int dim)
@@ -327,7 +358,9 @@ encodes(const AnnKernels *k, int bits, int dim)
 	fill_normal(c, dim, 1.0);
 	at_end = floats_at_end(&float_buffer, dim, x);
 	k->code_encode(bits, dim, at_end, c, 1.7f, &coded);
-	k->code_levels(bits, dim, coded.code, levels);
+	get_levels(k, bits, dim, coded.code, levels);
+	if (!digits_agree(k, bits, dim, coded.code, levels))
+		return false;
 
 	for (i = 0; i < dim; i++)
 	{
@@ -393,7 +426,7 @@ multiplies(const AnnKernels *k, int bits, int dim, int n, bool extreme)
 	{
 		int32		want = 0;
 
-		k->code_levels(bits, dim, codes[i], levels);
+		get_levels(k, bits, dim, codes[i], levels);
 		for (j = 0; j < dim; j++)
 			want += digits[j] * levels[j];
 		if (sums[i] != want)
