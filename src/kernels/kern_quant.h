@@ -133,7 +133,10 @@ unpack_block(int bits, const uint8 *block, uint8 *levels)
 	memcpy(levels, words, sizeof(words));
 }
 
-/* What is left to the compiler here are loops over a block. */
+/*
+ * The loops over a block are for the compiler, which makes more of arrays that
+ * nothing else can point to.
+ */
 
 KERN_TARGET static void
 code_decode(int bits, int dim, const uint8 *code, float scale, float *out)
@@ -145,10 +148,12 @@ code_decode(int bits, int dim, const uint8 *code, float scale, float *out)
 	for (i = 0; i < dim; i += ANN_CODE_BLOCK)
 	{
 		uint8		levels[ANN_CODE_BLOCK];
+		float		block[ANN_CODE_BLOCK];
 
 		unpack_block(bits, code + i / 8 * bits, levels);
 		for (j = 0; j < ANN_CODE_BLOCK; j++)
-			out[i + j] = scale * (levels[j] - mean);
+			block[j] = scale * (levels[j] - mean);
+		memcpy(out + i, block, sizeof(block));
 	}
 }
 
@@ -166,14 +171,18 @@ code_digits(int bits, int dim, const uint8 *code, int8 *digits)
 	{
 		uint8		levels[ANN_CODE_BLOCK];
 		int16		values[ANN_CODE_BLOCK];
+		int8		block[ANN_CODE_BLOCK];
+		int32		block_sum = 0;
 
 		unpack_block(bits, code + i / 8 * bits, levels);
 		for (j = 0; j < ANN_CODE_BLOCK; j++)
 			values[j] = (2 * levels[j] - max + half) >> shift;
 		for (j = 0; j < ANN_CODE_BLOCK; j++)
-			digits[i + j] = values[j];
+			block[j] = values[j];
 		for (j = 0; j < ANN_CODE_BLOCK; j++)
-			sum += values[j];
+			block_sum += values[j];
+		memcpy(digits + i, block, sizeof(block));
+		sum += block_sum;
 	}
 	return sum;
 }
