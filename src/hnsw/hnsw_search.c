@@ -16,7 +16,7 @@
  * need not be linked on level 0, where the neighbours of a node are those of its
  * own; a search that comes down in the wrong one stays there.
  */
-#define DESCENT_BEAM 4
+#define DESCENT_BEAM 3
 
 void
 HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query)
@@ -224,11 +224,10 @@ visit(HnswSearch *search, const HnswStep *step, int ef)
 
 	for (int i = 0; i < n; i++)
 	{
-		if (AnnVisitedHas(&search->visited, neighbours[i].node))
-			continue;
+		/* Most are, of the nodes visited before too; these are known when their turn comes. */
 		if (beyond_beam(search, neighbours[i].distance, ef))
 			put_aside(search, &neighbours[i]);
-		else
+		else if (!AnnVisitedHas(&search->visited, neighbours[i].node))
 		{
 			hnsw_step_heap_push(&search->frontier, &neighbours[i]);
 			if (AnnVisitedAdd(&search->estimated, neighbours[i].node))
