@@ -182,6 +182,8 @@ extern HnswItem HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first, Hns
  * hnsw_graph_page.c
  */
 
+#define HNSW_KEPT_PAGES 6
+
 /*
  * The graph on pages.  Codes that were read can be kept, for as long as their
  * nodes cannot be removed: inserts look at the same ones again and again.  Pages
@@ -189,8 +191,6 @@ extern HnswItem HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first, Hns
  * for it begins with the best of these nodes on the next; no more of them than a
  * backend has fast places for.
  */
-#define HNSW_KEPT_PAGES 8
-
 typedef struct HnswPageGraph
 {
 	HnswGraph	base;
