@@ -57,7 +57,7 @@ rotate(const LshHash *hash, const float *value, float *elements)
 	int			i;
 
 	for (i = 0; i < rotations(hash); i++)
-		AnnRotate(hash->dim, hash->seed + i, value, elements + (Size) i * hash->dim);
+		AnnRotateAgain(hash->dim, hash->seed + i, value, elements + (Size) i * hash->dim);
 }
 
 static uint32
@@ -66,41 +66,70 @@ direction_digit(int direction, bool opposite)
 	return 2 * direction + opposite;
 }
 
+/*
+ * A direction and how much of the value lies along it, as a number: that of the
+ * nearest direction is the greatest.  Floats that differ in their last bits only
+ * are taken for equal.
+ */
+static inline uint32
+direction_number(const float *elements, int direction)
+{
+	uint32		bits;
+
+	memcpy(&bits, &elements[direction], sizeof(bits));
+	return (bits & 0x7FFFFFE0) | direction_digit(direction, bits >> 31);
+}
+
 static uint32
 nearest_direction(const float *elements)
 {
-	int			nearest = 0;
-	int			i;
-
-	for (i = 1; i < CP_DIRECTIONS; i++)
-		if (fabsf(elements[i]) > fabsf(elements[nearest]))
-			nearest = i;
-	return direction_digit(nearest, elements[nearest] < 0);
-}
-
-static int
-directions(const float *elements, LshChoice *choices)
-{
-	float		most = 0;
-	int			n = 0;
+	uint32		most = 0;
 	int			i;
 
 	for (i = 0; i < CP_DIRECTIONS; i++)
-		most = Max(most, fabsf(elements[i]));
+	{
+		uint32		number = direction_number(elements, i);
+
+		most = Max(most, number);
+	}
+	return most & (LSH_MAX_CHOICES - 1);
+}
+
+/*
+ * In the order of their cost the directions come first, from the nearest on, and
+ * then their opposites, the other way round.
+ */
+static int
+directions(const float *elements, LshChoice *choices)
+{
+	uint32		numbers[CP_DIRECTIONS];
+	float		most;
+	int			i;
 
 	/* Sorted by insertion. */
-	for (i = 0; i < 2 * CP_DIRECTIONS; i++)
+	for (i = 0; i < CP_DIRECTIONS; i++)
 	{
-		float		element = elements[i / 2];
-		float		gap = most - (i % 2 == 0 ? element : -element);
-		LshChoice	choice = {gap * gap, direction_digit(i / 2, i % 2 == 1)};
+		uint32		number = direction_number(elements, i);
 		int			place;
 
-		for (place = n++; place > 0 && choices[place - 1].cost > choice.cost; place--)
-			choices[place] = choices[place - 1];
-		choices[place] = choice;
+		for (place = i; place > 0 && numbers[place - 1] < number; place--)
+			numbers[place] = numbers[place - 1];
+		numbers[place] = number;
 	}
-	return n;
+
+	most = fabsf(elements[(numbers[0] & (LSH_MAX_CHOICES - 1)) / 2]);
+	for (i = 0; i < CP_DIRECTIONS; i++)
+	{
+		uint32		digit = numbers[i] & (LSH_MAX_CHOICES - 1);
+		float		element = fabsf(elements[digit / 2]);
+		LshChoice  *opposite = &choices[2 * CP_DIRECTIONS - 1 - i];
+
+		choices[i].cost = (most - element) * (most - element);
+		choices[i].digit = digit;
+		opposite->cost = (most + element) * (most + element);
+		opposite->digit = digit ^ 1;
+	}
+	return 2 * CP_DIRECTIONS;
 }
 
 /*

@@ -51,7 +51,7 @@ extern void LshHashInit(LshHash *hash, LshFamily family, int dim, int tables, ui
 extern Size LshHashedSize(const LshHash *hash);
 
 /*
- * Hashes a value, float[dim] or dim bits, into memory aligned for floats: all
+ * Hashes a value, float[dim], rotated, or dim bits, into memory aligned for floats: all
  * that the functions below need of it.
  */
 extern void LshHashValue(const LshHash *hash, const void *value, void *hashed);

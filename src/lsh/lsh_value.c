@@ -202,7 +202,7 @@ LshPrepareRow(const LshIndex *index, Datum datum, LshRow *row, uint32 *keys)
 	AnnQuery	query;
 	void	   *hashed;
 
-	if (!AnnQueryPrepare(&query, &index->space, datum, false))
+	if (!AnnQueryRotate(&query, &index->space, datum))
 		return false;
 
 	*row = palloc0(index->row_size);
