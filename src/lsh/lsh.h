@@ -158,6 +158,7 @@ typedef struct LshValue
 {
 	AnnQuery   *query;
 	double		offset;			/* of all distances from codes */
+	AnnRabitqLimit limit;		/* of their errors */
 	void	   *hashed;			/* see lsh_hash.h */
 } LshValue;
 
@@ -169,12 +170,14 @@ extern Size LshCodeSize(const AnnSpace *space);
 /* Distances between a value and up to ANN_BATCH rows, as their codes have it. */
 extern void LshDistances(const LshValue *value, const LshRow *rows, int n, double *out);
 
-/*
- * Where the true distance lies, almost certainly; and by how much it may be less
- * at most, whatever it is, which takes less time.
- */
+/* Where the true distance lies, almost certainly. */
 extern AnnRabitqRange LshBounds(const LshValue *value, LshRow row, double distance);
-extern double LshErrorLimit(const LshValue *value, LshRow row);
+
+/*
+ * By how much the true distance of n rows may be less at most, whatever it is: takes
+ * less time.
+ */
+extern void LshErrorLimits(const LshValue *value, const LshRow *rows, int n, float *limits);
 
 /*
  * Makes a row of a value, in the current memory context, but for its place, and

@@ -89,6 +89,9 @@ LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *query)
 {
 	value->query = query;
 	value->offset = 0;
+	if (index->space.bits > 0)
+		value->limit = AnnRabitqPrepareLimit(query->prepared, query->norm2);
+
 	if (index->space.bits == 0)
 		value->hashed = hash_value(index, query->value);
 	else if (index->space.metric->form == ANN_FORM_IP)
@@ -157,20 +160,21 @@ row_error(LshRow row, float norm)
 	return row->place.error * (float) LSH_ERROR_UNIT * norm;
 }
 
-double
-LshErrorLimit(const LshValue *value, LshRow row)
+void
+LshErrorLimits(const LshValue *value, const LshRow *rows, int n, float *limits)
 {
 	const AnnQuery *query = value->query;
-	AnnForm		form = query->space->metric->form;
-	float		norm;
-	double		squared;
+	float		factor = query->space->metric->form == ANN_FORM_L2 ? 1 : 0.5;
 
 	if (query->space->bits == 0)
-		return 0;
-
-	norm = sqrtf(((LshCodeData *) row->code)->norm2);
-	squared = AnnRabitqErrorLimit(query->prepared, norm, row_error(row, norm), query->norm2);
-	return form == ANN_FORM_L2 ? squared : squared / 2;
+	{
+		memset(limits, 0, sizeof(float) * n);
+		return;
+	}
+	for (int i = 0; i < n; i++)
+		limits[i] = factor * AnnRabitqErrorLimit(&value->limit,
+												 sqrtf(((LshCodeData *) rows[i]->code)->norm2),
+												 rows[i]->place.error * LSH_ERROR_UNIT);
 }
 
 AnnRabitqRange
