@@ -158,6 +158,9 @@ typedef struct LshValue
 {
 	AnnQuery   *query;
 	double		offset;			/* of all distances from codes */
+	/* By what a code's squared norm, and its product with the query, count in them. */
+	double		norm_weight;
+	double		dot_weight;
 	AnnRabitqLimit limit;		/* of their errors */
 	void	   *hashed;			/* see lsh_hash.h */
 } LshValue;

@@ -90,7 +90,14 @@ LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *query)
 	value->query = query;
 	value->offset = 0;
 	if (index->space.bits > 0)
+	{
+		AnnForm		form = index->space.metric->form;
+
+		/* AnnFormDistance of AnnRabitqEstimate. */
+		value->norm_weight = form == ANN_FORM_L2 ? 1 : form == ANN_FORM_COSINE ? 0.5 : 0;
+		value->dot_weight = form == ANN_FORM_L2 ? 2 : 1;
 		value->limit = AnnRabitqPrepareLimit(query->prepared, query->norm2);
+	}
 
 	if (index->space.bits == 0)
 		value->hashed = hash_value(index, query->value);
@@ -130,9 +137,9 @@ void
 LshDistances(const LshValue *value, const LshRow *rows, int n, double *out)
 {
 	const AnnQuery *query = value->query;
-	AnnForm		form = query->space->metric->form;
 	const uint8 *levels[ANN_BATCH] = {NULL};
 	float		dots[ANN_BATCH];
+	double		base;
 
 	Assert(n <= ANN_BATCH);
 	if (query->space->bits == 0)
@@ -145,12 +152,12 @@ LshDistances(const LshValue *value, const LshRow *rows, int n, double *out)
 	for (int i = 0; i < n; i++)
 		levels[i] = ((LshCodeData *) rows[i]->code)->levels;
 	AnnRabitqDots(query->prepared, levels, n, dots);
+	base = value->offset + value->norm_weight * query->norm2;
 	for (int i = 0; i < n; i++)
 	{
 		const LshCodeData *code = (LshCodeData *) rows[i]->code;
-		double		squared = AnnRabitqEstimate(query->norm2, code->norm2, code->scale, dots[i]);
 
-		out[i] = AnnFormDistance(form, squared, query->norm2, code->norm2) + value->offset;
+		out[i] = base + value->norm_weight * code->norm2 - value->dot_weight * code->scale * dots[i];
 	}
 }
 
