@@ -60,6 +60,25 @@ LshPatience(const LshIndex *index)
 	return index->patience[i - 1] * pow(index->patience[i] / index->patience[i - 1], share);
 }
 
+/* The logarithm of leaves is taken to be linear between two shares. */
+double
+LshNearness(const LshIndex *index, double leaves)
+{
+	double		share = 0;
+	double		least = 1;
+
+	if (leaves < 1 || index->near[0] == 0)
+		return -1;
+	for (int i = 0; i < LSH_NEARS; i++)
+	{
+		if (leaves < index->near[i])
+			return share + (lsh_nears[i] - share) * log(leaves / least) / log(index->near[i] / least);
+		share = lsh_nears[i];
+		least = index->near[i];
+	}
+	return share;
+}
+
 static bytea *
 lshoptions(Datum reloptions, bool validate)
 {

@@ -27,6 +27,8 @@ typedef struct LshIndex
 	BlockNumber nblocks;		/* when last looked */
 	BufferAccessStrategy strategy;	/* for reading leaves; NULL: as usual */
 	float		patience[LSH_RECALLS];	/* in leaves with leaf_fill rows */
+	float		near[LSH_NEARS];	/* likewise */
+	uint32		measured_leaves;	/* of a table, when these were measured; or 0 */
 	float		norm;
 	float		lift;
 	AnnSpace	space;
@@ -53,6 +55,12 @@ extern int	LshGetTables(Relation rel);
  */
 extern double LshPatience(const LshIndex *index);
 
+/*
+ * What share of a stranger's distance rows may have that would have been met, but for
+ * one of a hundred, in so many leaves; below 0 if none.
+ */
+extern double LshNearness(const LshIndex *index, double leaves);
+
 /* lsh_page.c */
 
 /* Bits per dimension of codes of a space; 0: values are stored whole. */
@@ -70,8 +78,18 @@ extern void LshCreate(Relation rel, ForkNumber fork, const LshMetaPageData *meta
 /* The values of recall an index has measured patience for, ascending. */
 extern const double lsh_recalls[LSH_RECALLS];
 
-/* Sets the patience of an index that is being built. */
-extern void LshWritePatience(Relation rel, const float *patience);
+/* The shares of a stranger's distance it has measured, ascending. */
+extern const double lsh_nears[LSH_NEARS];
+
+/* What is measured of an index: see LshMetaPageData. */
+typedef struct LshMeasured
+{
+	float		patience[LSH_RECALLS];
+	float		near[LSH_NEARS];
+	uint32		leaves;
+} LshMeasured;
+
+extern void LshWriteMeasured(Relation rel, const LshMeasured *measured, bool building);
 
 extern void LshOpen(LshIndex *index, Relation rel);
 
@@ -170,6 +188,9 @@ extern void LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *q
 
 extern Size LshCodeSize(const AnnSpace *space);
 
+/* The distance of rows at such a share of that of strangers. */
+extern double LshNearDistance(const LshValue *value, double share);
+
 /* Distances between a value and up to ANN_BATCH rows, as their codes have it. */
 extern void LshDistances(const LshValue *value, const LshRow *rows, int n, double *out);
 
@@ -236,10 +257,19 @@ extern double LshSearchWaited(const LshSearch *search);
 extern double LshSearchBound(const LshSearch *search);
 
 /*
- * The next row that may be among the k best and was not returned before; NULL
- * if there is none.
+ * The least distance, as its code has it, of the rows that LshSearchNext has not
+ * returned; INFINITY if there are none.
  */
-extern const LshFound *LshSearchNext(LshSearch *search);
+extern double LshSearchNearest(const LshSearch *search);
+
+/*
+ * The next row that may be no farther than a limit, and was not returned before;
+ * NULL if there is none, and then it begins anew.
+ */
+extern const LshFound *LshSearchNext(LshSearch *search, double limit);
+
+/* Is the leaf read last the one that a row with these keys belongs to, or the first such? */
+extern bool LshSearchCovers(const LshSearch *search, const uint32 *keys);
 
 /* Has a row been found that may be among the k best? */
 extern bool LshSearchFound(const LshSearch *search, const ItemPointerData *tid);
@@ -274,7 +304,7 @@ typedef struct LshSample
 } LshSample;
 
 /* Measures the patience of an index that is being built. */
-extern void LshCalibrate(Relation rel, const LshSample *sample);
+extern void LshCalibrate(Relation rel, const LshSample *sample, bool building);
 
 /* lsh_vacuum.c */
 extern IndexBulkDeleteResult *lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,

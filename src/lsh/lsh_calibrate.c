@@ -16,6 +16,12 @@
 /* Comparisons of a query with a row that this may take, roughly. */
 #define MAX_COMPARISONS 1e8
 
+/* For each query, so many rows are imagined at each of the shares of lsh_nears. */
+#define IMAGINED 10
+
+/* How many of these may not be met by the time noted. */
+#define NEAR_MISSED 0.005
+
 /* With fewer leaves in a table, nothing is to be learnt. */
 #define MIN_LEAVES 10
 
@@ -29,6 +35,15 @@ typedef struct Neighbour
 #define HEAP_ELEMENT Neighbour
 #define HEAP_BEFORE(a, b) ((a)->distance > (b)->distance)
 #include "am/am_heap.h"
+
+/* How patient searches have to be, and when they meet near rows, one after the other. */
+typedef struct Waits
+{
+	double	   *neighbours;
+	int			count;
+	double	   *near[LSH_NEARS];
+	int			near_count[LSH_NEARS];
+} Waits;
 
 typedef struct Probe
 {
@@ -77,38 +92,79 @@ find_neighbours(LshIndex *index, Probe *probes, int nprobes)
 	}
 }
 
+/* Rows that might be, near a query. */
+typedef struct Imagined
+{
+	int			near;			/* which of lsh_nears */
+	uint32		keys[LSH_MAX_TABLES];
+} Imagined;
+
+static int
+imagine(const LshIndex *index, const LshValue *value, uint64 *random, Imagined *imagined)
+{
+	int			n = 0;
+
+	for (int near = 0; near < LSH_NEARS; near++)
+		for (int i = 0; i < IMAGINED; i++)
+		{
+			imagined[n].near = near;
+			LshHashNear(&index->hash, value->hashed, lsh_nears[near], random, imagined[n++].keys);
+		}
+	return n;
+}
+
+/* Notes how many leaves it took to meet those that the leaf read last would have; returns how many are left. */
+static int
+note_imagined(const LshSearch *search, double leaves, bool more, Imagined *imagined, int n, Waits *waits)
+{
+	for (int i = n - 1; i >= 0; i--)
+	{
+		int			near = imagined[i].near;
+
+		if (more && !LshSearchCovers(search, imagined[i].keys))
+			continue;
+		waits->near[near][waits->near_count[near]++] = leaves;
+		imagined[i] = imagined[--n];
+	}
+	return n;
+}
+
 /*
- * Searches, and writes to waits[] what patience it takes to find each neighbour,
- * or to come to the point where all leaves are read; returns how many these are.
+ * Searches, and notes what patience it takes to find each neighbour, or to come to the
+ * point where all leaves are read, how many these are.
  * The neighbour found first does not count: it is the query.
  */
-static int
-measure_waits(LshIndex *index, Probe *probe, uint32 most, double *waits)
+static void
+measure_waits(LshIndex *index, Probe *probe, uint32 most, uint64 *random, Waits *waits)
 {
 	LshSearch  *search = LshSearchBegin(index, &probe->value, NEIGHBOURS);
 	neighbour_heap *missing = &probe->nearest;
+	Imagined	imagined[LSH_NEARS * IMAGINED];
+	int			nimagined = imagine(index, &probe->value, random, imagined);
 	bool		first = true;
 	double		longest = 0;
-	int			n = 0;
 
 	while (missing->count > 0)
 	{
 		double		waited = LshSearchWaited(search) + 1;
 		bool		more = LshSearchReads(search) < most && LshSearchStep(search);
+		double		leaves = (double) LshSearchScored(search) / index->leaf_fill;
 
 		for (int i = missing->count - 1; i >= 0; i--)
 		{
 			if (more && !LshSearchFound(search, &missing->elements[i].tid))
 				continue;
 			if (!first)
-				waits[n++] = Max(longest, waited);
+				waits->neighbours[waits->count++] = Max(longest, waited);
 			first = false;
 			missing->elements[i] = missing->elements[--missing->count];
 		}
 		if (LshSearchWaited(search) == 0)
 			longest = Max(longest, waited);
+
+		/* A search that ends earlier does not know when it would have met them. */
+		nimagined = note_imagined(search, more ? leaves : most, more, imagined, nimagined, waits);
 	}
-	return n;
 }
 
 static int
@@ -120,8 +176,31 @@ compare_waits(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
+/* What suffices for a share of waits, which are put into order. */
+static float
+suffices(double *waits, int n, double share)
+{
+	qsort(waits, n, sizeof(double), compare_waits);
+	return waits[Min((int) (share * n), n - 1)];
+}
+
+static void
+measure(LshMeasured *measured, Waits *waits)
+{
+	float		least = 1;
+
+	for (int i = 0; i < LSH_RECALLS; i++)
+		measured->patience[i] = suffices(waits->neighbours, waits->count, lsh_recalls[i]);
+	for (int i = 0; i < LSH_NEARS; i++)
+	{
+		if (waits->near_count[i] > 0)
+			least = Max(least, suffices(waits->near[i], waits->near_count[i], 1 - NEAR_MISSED));
+		measured->near[i] = least;
+	}
+}
+
 void
-LshCalibrate(Relation rel, const LshSample *sample)
+LshCalibrate(Relation rel, const LshSample *sample, bool building)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "lsh calibration",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -129,20 +208,24 @@ LshCalibrate(Relation rel, const LshSample *sample)
 														 ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	LshIndex	index;
-	uint32		leaves;
+	LshMeasured measured;
 	int			nprobes;
 	Probe	   *probes;
-	double	   *waits;
-	int			n = 0;
+	Waits		waits = {NULL};
+	uint64		random;
 
 	LshOpen(&index, rel);
-	leaves = index.nblocks / index.hash.tables;
-	nprobes = Min(sample->nqueries, MAX_COMPARISONS / leaves / index.leaf_rows + 1);
-	if (leaves >= MIN_LEAVES && nprobes > 0)
+	random = index.hash.seed;
+	measured.leaves = index.nblocks / index.hash.tables;
+	nprobes = Min(sample->nqueries, MAX_COMPARISONS / measured.leaves / index.leaf_rows + 1);
+	if (measured.leaves >= MIN_LEAVES && nprobes > 0)
 	{
-		AnnBuildPhase(PROGRESS_LSH_CALIBRATE, nprobes);
+		if (building)
+			AnnBuildPhase(PROGRESS_LSH_CALIBRATE, nprobes);
 		probes = palloc0(sizeof(Probe) * nprobes);
-		waits = palloc(sizeof(double) * nprobes * NEIGHBOURS);
+		waits.neighbours = palloc(sizeof(double) * nprobes * NEIGHBOURS);
+		for (int i = 0; i < LSH_NEARS; i++)
+			waits.near[i] = palloc(sizeof(double) * nprobes * IMAGINED);
 
 		for (int i = 0; i < nprobes; i++)
 		{
@@ -154,19 +237,16 @@ LshCalibrate(Relation rel, const LshSample *sample)
 		for (int i = 0; i < nprobes; i++)
 		{
 			MemoryContextSwitchTo(search_context);
-			n += measure_waits(&index, &probes[i], leaves, waits + n);
-			AnnBuildProgress(i + 1);
+			measure_waits(&index, &probes[i], measured.leaves, &random, &waits);
+			if (building)
+				AnnBuildProgress(i + 1);
 			MemoryContextSwitchTo(context);
 			MemoryContextReset(search_context);
 		}
-		if (n > 0)
+		if (waits.count > 0)
 		{
-			float		patience[LSH_RECALLS];
-
-			qsort(waits, n, sizeof(double), compare_waits);
-			for (int i = 0; i < LSH_RECALLS; i++)
-				patience[i] = waits[(int) (lsh_recalls[i] * n)];
-			LshWritePatience(rel, patience);
+			measure(&measured, &waits);
+			LshWriteMeasured(rel, &measured, building);
 		}
 	}
 

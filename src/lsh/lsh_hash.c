@@ -132,6 +132,40 @@ directions(const float *elements, LshChoice *choices)
 	return 2 * CP_DIRECTIONS;
 }
 
+/* A variate from 0 to 1. */
+static double
+uniform(uint64 *random)
+{
+	return (AnnRandom(random) >> 11) * 0x1p-53;
+}
+
+/* A normal variate, near enough: the sum of four uniform ones. */
+static float
+normal(uint64 *random)
+{
+	uint64		bits = AnnRandom(random);
+	int32		sum = (bits & 0xFFFF) + (bits >> 16 & 0xFFFF) + (bits >> 32 & 0xFFFF) + (bits >> 48);
+
+	return (sum - 2 * 65535) * (float) (1.7320508 / 65536);
+}
+
+/* Strangers are at a right angle. */
+static void
+near_elements(const LshHash *hash, const float *elements, double share, uint64 *random,
+			  float *near)
+{
+	int			n = hash->tables * CP_DIGITS * CP_DIRECTIONS;
+	double		sum = 0;
+	float		deviation;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		sum += elements[i] * elements[i];
+	deviation = share * sqrt(2 * sum / n);
+	for (i = 0; i < n; i++)
+		near[i] = elements[i] + deviation * normal(random);
+}
+
 /*
  * Bit sampling.  Hashed, a value is its keys.
  */
@@ -165,6 +199,18 @@ bit_and_opposite(const LshHash *hash, uint32 key, int digit, LshChoice *choices)
 	choices[0] = (LshChoice) {0, bit};
 	choices[1] = (LshChoice) {1, !bit};
 	return 2;
+}
+
+/* Strangers differ in every other bit. */
+static uint32
+near_bits(uint32 key, double share, uint64 *random)
+{
+	int			i;
+
+	for (i = 0; i < BIT_DIGITS; i++)
+		if (uniform(random) < share / 2)
+			key ^= (uint32) 1 << i;
+	return key;
 }
 
 /*
@@ -230,6 +276,17 @@ least_hashes(const uint32 *least, LshChoice *choices)
 		n++;
 	}
 	return n;
+}
+
+/* Where the least hashes differ, either set may lack what has the other's. */
+static uint32
+near_least(const uint32 *least, double share, uint64 *random)
+{
+	uint32		digit = least[0];
+
+	if (uniform(random) < share)
+		digit = uniform(random) < 0.5 ? least[1] : (uint32) AnnRandom(random);
+	return digit & ((1 << MIN_DIGIT_BITS) - 1);
 }
 
 /*
@@ -318,5 +375,34 @@ LshHashKeys(const LshHash *hash, const void *hashed, uint32 *keys)
 		for (digit = 0; digit < hash->digits; digit++)
 			keys[table] = LshPrefix(hash, keys[table], digit,
 									best_digit(hash, hashed, table, digit));
+	}
+}
+
+void
+LshHashNear(const LshHash *hash, const void *hashed, double share, uint64 *random, uint32 *keys)
+{
+	float		elements[LSH_MAX_TABLES * CP_DIGITS * CP_DIRECTIONS];
+	int			table;
+	int			digit;
+
+	switch (hash->family)
+	{
+		case LSH_CROSS_POLYTOPE:
+			near_elements(hash, hashed, share, random, elements);
+			LshHashKeys(hash, elements, keys);
+			break;
+		case LSH_BIT_SAMPLING:
+			for (table = 0; table < hash->tables; table++)
+				keys[table] = near_bits(((const uint32 *) hashed)[table], share, random);
+			break;
+		case LSH_MIN_HASH:
+			for (table = 0; table < hash->tables; table++)
+			{
+				keys[table] = 0;
+				for (digit = 0; digit < hash->digits; digit++)
+					keys[table] = LshPrefix(hash, keys[table], digit,
+											near_least(digit_least(hash, hashed, table, digit), share, random));
+			}
+			break;
 	}
 }

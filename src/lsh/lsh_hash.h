@@ -66,6 +66,13 @@ extern void LshHashKeys(const LshHash *hash, const void *hashed, uint32 *keys);
 extern int	LshHashChoices(const LshHash *hash, const void *hashed, int table, int digit,
 						   LshChoice *choices);
 
+/*
+ * Keys that another value may have whose distance is such a share of that of
+ * strangers, drawn at random.
+ */
+extern void LshHashNear(const LshHash *hash, const void *hashed, double share, uint64 *random,
+						uint32 *keys);
+
 /* A key that begins with so many digits; the others are 0. */
 static inline uint32
 LshPrefix(const LshHash *hash, uint32 prefix, int digit, uint32 value)

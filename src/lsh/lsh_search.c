@@ -92,6 +92,16 @@ typedef struct LshDigit
 	LshChoice  *choices;
 } LshDigit;
 
+/* What the directory knows of a leaf. */
+typedef struct LshLeaf
+{
+	uint32		number;			/* of the downlink */
+	BlockNumber blkno;
+	bool		last;			/* of the table; then there is no high */
+	LshPlace	low;
+	LshPlace	high;
+} LshLeaf;
+
 struct LshSearch
 {
 	LshIndex   *index;
@@ -116,6 +126,10 @@ struct LshSearch
 	int64		others_capacity;
 	bool		forgot;			/* there were more others than memory */
 	int64		next;			/* candidate to be looked at */
+	double		nearest;		/* distance of those not given */
+
+	LshLeaf		last;			/* read by a step */
+	int			last_table;
 };
 
 /*
@@ -175,6 +189,7 @@ add_candidate(LshSearch *search, const LshFound *row)
 	if (!AnnTidsAdd(search->seen, &row->tid))
 		return;
 	add_to_rows(&search->candidates, row);
+	search->nearest = Min(search->nearest, (row->lower + row->upper) / 2);
 	note_best(search, row);
 }
 
@@ -245,16 +260,6 @@ note_leaf(LshSearch *search, LshNode node, int count)
 /*
  * The directory
  */
-
-/* What the directory knows of a leaf. */
-typedef struct LshLeaf
-{
-	uint32		number;			/* of the downlink */
-	BlockNumber blkno;
-	bool		last;			/* of the table; then there is no high */
-	LshPlace	low;
-	LshPlace	high;
-} LshLeaf;
 
 static void
 copy_node(LshSearch *search, LshInner *inner, Page page)
@@ -440,7 +445,11 @@ LshSearchStep(LshSearch *search)
 
 		read = AnnVisitedAdd(&search->visited, leaf.number);
 		if (read)
+		{
+			search->last = leaf;
+			search->last_table = probe.table;
 			read_leaf(search, probe.table, &leaf);
+		}
 	}
 
 	MemoryContextSwitchTo(oldcontext);
@@ -472,6 +481,7 @@ LshSearchBegin(LshIndex *index, const LshValue *value, int k)
 	search->value = value;
 	search->k = k;
 	search->context = CurrentMemoryContext;
+	search->nearest = INFINITY;
 	search->digits = palloc0(sizeof(LshDigit) * index->hash.tables * index->hash.digits);
 	lsh_probe_heap_init(&search->queue, 256);
 	search->directory = directory_create(CurrentMemoryContext, 64, NULL);
@@ -505,22 +515,45 @@ LshSearchWaited(const LshSearch *search)
 	return (double) (search->scored - search->changed) / search->index->leaf_fill;
 }
 
-const LshFound *
-LshSearchNext(LshSearch *search)
+double
+LshSearchNearest(const LshSearch *search)
 {
-	double		bound = LshSearchBound(search);
+	return search->nearest;
+}
 
+const LshFound *
+LshSearchNext(LshSearch *search, double limit)
+{
 	while (search->next < search->candidates.count)
 	{
 		LshFound   *row = &search->candidates.rows[search->next++];
 
-		if (!row->given && row->lower <= bound)
+		if (!row->given && row->lower <= limit)
 		{
 			row->given = true;
 			return row;
 		}
 	}
+
+	search->next = 0;
+	search->nearest = INFINITY;
+	for (int64 i = 0; i < search->candidates.count; i++)
+	{
+		const LshFound *row = &search->candidates.rows[i];
+
+		if (!row->given)
+			search->nearest = Min(search->nearest, (row->lower + row->upper) / 2);
+	}
 	return NULL;
+}
+
+bool
+LshSearchCovers(const LshSearch *search, const uint32 *keys)
+{
+	LshPlace	place = LshFirstPlace(keys[search->last_table]);
+
+	return LshPlaceCompare(&search->last.low, &place) <= 0 &&
+		(search->last.last || LshPlaceCompare(&place, &search->last.high) < 0);
 }
 
 bool
@@ -539,7 +572,6 @@ LshSearchMore(LshSearch *search)
 		return false;
 
 	search->k *= 2;
-	search->next = 0;
 	lsh_best_heap_reset(&search->best);
 	for (int64 i = 0; i < search->candidates.count; i++)
 		note_best(search, &search->candidates.rows[i]);

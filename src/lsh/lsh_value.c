@@ -133,6 +133,22 @@ encode(const AnnSpace *space, const float *rotated, LshRow row)
 		row->place.error = Min(ceil(factors.error / factors.norm / LSH_ERROR_UNIT), PG_UINT16_MAX);
 }
 
+double
+LshNearDistance(const LshValue *value, double share)
+{
+	const AnnQuery *query = value->query;
+	const AnnSpace *space = query->space;
+
+	if (space->bits > 0)
+	{
+		/* Under inner product near is not what is small. */
+		if (space->metric->form == ANN_FORM_IP)
+			return -INFINITY;
+		return value->norm_weight * 2 * share * share * query->norm2;
+	}
+	return space->metric == &ann_metric_bit_hamming ? share * space->dim / 2 : share;
+}
+
 void
 LshDistances(const LshValue *value, const LshRow *rows, int n, double *out)
 {
