@@ -14,9 +14,6 @@
 #include "compat.h"
 #include "lsh/lsh.h"
 
-/* What tables = 0 comes to. */
-#define DEFAULT_TABLES 8
-
 double		lsh_target_recall;
 int			lsh_max_probes;
 
@@ -33,7 +30,7 @@ LshGetTables(Relation rel)
 {
 	LshOptions *options = (LshOptions *) rel->rd_options;
 
-	return options != NULL && options->tables > 0 ? options->tables : DEFAULT_TABLES;
+	return options != NULL ? options->tables : 0;
 }
 
 /*

@@ -15,6 +15,12 @@
 /* How full a build leaves nodes, so that inserts do not split them at once. */
 #define LSH_FILL 0.9
 
+/* Tables of an index of which not enough is known to choose. */
+#define LSH_DEFAULT_TABLES 8
+
+/* With fewer leaves in a table, nothing is to be learnt of it. */
+#define LSH_MIN_LEAVES 10
+
 /* Phases of a build. */
 #define PROGRESS_LSH_LOAD ANN_PHASE_METHOD
 #define PROGRESS_LSH_WRITE (ANN_PHASE_METHOD + 1)
@@ -46,7 +52,7 @@ extern int	lsh_max_probes;
 /* Called from _PG_init. */
 extern void LshInit(void);
 
-/* The number of tables an index is to have. */
+/* The number of tables an index is to have; 0: see LshChooseTables. */
 extern int	LshGetTables(Relation rel);
 
 /*
@@ -188,6 +194,27 @@ extern void LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *q
 
 extern Size LshCodeSize(const AnnSpace *space);
 
+/* Of a row, and how many a leaf has room for, and a build puts into it. */
+static inline Size
+LshRowSize(const AnnSpace *space)
+{
+	return INTALIGN(offsetof(LshRowData, code) + LshCodeSize(space));
+}
+
+static inline int
+LshLeafRows(const AnnSpace *space)
+{
+	return LSH_NODE_ROOM / LshRowSize(space);
+}
+
+static inline int
+LshLeafFill(const AnnSpace *space)
+{
+	int			most = LshLeafRows(space);
+
+	return most - (int) (most * (1 - LSH_FILL));
+}
+
 /* The distance of rows at such a share of that of strangers. */
 extern double LshNearDistance(const LshValue *value, double share);
 
@@ -286,25 +313,47 @@ extern IndexBuildResult *lshbuild(Relation heap, Relation rel, IndexInfo *info);
 extern void lshbuildempty(Relation rel);
 extern void LshEstimate(Relation heap, Relation rel, AnnEstimate *estimate);
 
-/* lsh_calibrate.c */
+/* lsh_sample.c */
 
 /* Rows of a sample that serve as queries. */
 #define LSH_SAMPLE_QUERIES 200
 
-/* A sample of the rows an index is built of. */
+/* A sample of the rows an index is built of, or has. */
 typedef struct LshSample
 {
 	AnnSpace	space;
 	MemoryContext context;
-	int			count;			/* values added to sum */
+	int			size;			/* wanted */
+	int			count;
+	int			added;			/* to sum */
 	double	   *sum;			/* of rotated vectors */
 	float	   *norm2;			/* of each row */
+	int			npoints;		/* of which the rotated vectors are kept */
+	float	   *points;
 	int			nqueries;
 	Datum		queries[LSH_SAMPLE_QUERIES];	/* values of some of the rows */
 } LshSample;
 
-/* Measures the patience of an index that is being built. */
+/*
+ * Draws a sample for a build, or queries only, for an index that is there; the
+ * space was set by the caller.
+ */
+extern void LshDrawSample(LshSample *sample, Relation heap, Relation rel, IndexInfo *info);
+extern void LshDrawQueries(LshSample *sample, Relation heap, Relation rel, IndexInfo *info);
+
+/* Lets a metapage have what follows from a sample: centre and norms. */
+extern void LshApplySample(LshSample *sample, LshMetaPage meta);
+
+/* How many tables are best for so many rows, after LshApplySample. */
+extern int	LshChooseTables(const LshSample *sample, double rows);
+
+/* lsh_calibrate.c */
+
+/* Measures what LshMeasured has, if there is enough of an index to do so. */
 extern void LshCalibrate(Relation rel, const LshSample *sample, bool building);
+
+/* Does an index have much more than when it was measured? */
+extern bool LshHasGrown(const LshIndex *index);
 
 /* lsh_vacuum.c */
 extern IndexBulkDeleteResult *lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,

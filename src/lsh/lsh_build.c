@@ -16,7 +16,6 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/tuplesort.h"
@@ -24,9 +23,6 @@
 #include "am/am_sample.h"
 #include "compat.h"
 #include "lsh/lsh.h"
-
-/* Rows of the sample. */
-#define SAMPLE_ROWS 2000
 
 /*
  * The work of calibrating with one query, in one dimension, in units of adding a
@@ -600,86 +596,15 @@ const AnnBuildMethods lsh_build_methods = {
 };
 
 /*
- * The sample
- */
-
-static bool
-add_to_sample(void *arg, int place, Datum value)
-{
-	LshSample  *sample = arg;
-	AnnQuery	query;
-	MemoryContext oldcontext;
-
-	if (!AnnQueryRotate(&query, &sample->space, value))
-		return false;
-
-	sample->count++;
-	if (sample->space.bits > 0)
-	{
-		sample->norm2[place] = query.norm2;
-		for (int i = 0; i < sample->space.rotated_dim; i++)
-			sample->sum[i] += query.rotated[i];
-	}
-
-	if (place < sample->nqueries)
-	{
-		oldcontext = MemoryContextSwitchTo(sample->context);
-		if (DatumGetPointer(sample->queries[place]) != NULL)
-			pfree(DatumGetPointer(sample->queries[place]));
-		sample->queries[place] = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
-		MemoryContextSwitchTo(oldcontext);
-	}
-	return true;
-}
-
-/* Draws the sample, and lets the metapage have what follows from it. */
-static void
-draw_sample(LshSample *sample, LshMetaPage meta, Relation heap, Relation rel, IndexInfo *info)
-{
-	int			n;
-	float	   *centre;
-
-	sample->context = CurrentMemoryContext;
-	sample->count = 0;
-	sample->nqueries = LSH_SAMPLE_QUERIES;
-	memset(sample->queries, 0, sizeof(sample->queries));
-	sample->norm2 = palloc(sizeof(float) * SAMPLE_ROWS);
-	sample->sum = palloc0(sizeof(double) * Max(sample->space.rotated_dim, 1));
-	n = AnnSample(heap, rel, info, SAMPLE_ROWS, ann_seed, add_to_sample, sample);
-	sample->nqueries = Min(n, LSH_SAMPLE_QUERIES);
-	if (n == 0 || sample->space.bits == 0)
-		return;
-
-	centre = palloc(sizeof(float) * sample->space.rotated_dim);
-	for (int i = 0; i < sample->space.rotated_dim; i++)
-		centre[i] = sample->sum[i] / sample->count;
-	LshSetCentre(meta, &sample->space, centre);
-
-	if (sample->space.metric->form == ANN_FORM_IP)
-	{
-		double		sum = 0;
-		float		most = 0;
-
-		for (int i = 0; i < n; i++)
-			most = Max(most, sample->norm2[i]);
-		meta->norm = sqrt(most);
-		for (int i = 0; i < n; i++)
-			sum += LshElement(meta->norm, sample->norm2[i]);
-		meta->lift = sum / n;
-	}
-}
-
-/*
  * The build
  */
 
-/* The metapage of an index to be built, and its space. */
-static LshMetaPage
-make_meta(Relation rel, AnnSpace *space)
+/* The space of an index to be built. */
+static void
+make_space(Relation rel, AnnSpace *space)
 {
 	AnnSpaceCreate(space, rel);
 	AnnSpaceSetBits(space, rel, LshBits(space), 0);
-	return LshMakeMeta(space, LshGetTables(rel));
 }
 
 IndexBuildResult *
@@ -687,13 +612,18 @@ lshbuild(Relation heap, Relation rel, IndexInfo *info)
 {
 	AnnBuild	build = {0};
 	LshSample	sample;
-	LshMetaPage meta = make_meta(rel, &sample.space);
+	double		rows = AnnCountRows(heap, rel, info);
+	LshMetaPage meta;
 	LshIndex	index;
-	double		rows;
 	Size		size;
 	IndexBuildResult *result;
 
-	draw_sample(&sample, meta, heap, rel, info);
+	make_space(rel, &sample.space);
+	LshDrawSample(&sample, heap, rel, info);
+	meta = LshMakeMeta(&sample.space, LshGetTables(rel));
+	LshApplySample(&sample, meta);
+	if (meta->tables == 0)
+		meta->tables = LshChooseTables(&sample, rows);
 	LshCreate(rel, MAIN_FORKNUM, meta);
 
 	build.heap = heap;
@@ -714,8 +644,10 @@ void
 lshbuildempty(Relation rel)
 {
 	AnnSpace	space;
+	int			tables = LshGetTables(rel);
 
-	LshCreate(rel, INIT_FORKNUM, make_meta(rel, &space));
+	make_space(rel, &space);
+	LshCreate(rel, INIT_FORKNUM, LshMakeMeta(&space, tables > 0 ? tables : LSH_DEFAULT_TABLES));
 	AnnEditLogBuild(rel, INIT_FORKNUM);
 }
 

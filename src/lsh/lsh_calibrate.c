@@ -22,8 +22,8 @@
 /* How many of these may not be met by the time noted. */
 #define NEAR_MISSED 0.005
 
-/* With fewer leaves in a table, nothing is to be learnt. */
-#define MIN_LEAVES 10
+/* An index with so many times the leaves has grown. */
+#define GROWN 1.5
 
 typedef struct Neighbour
 {
@@ -218,7 +218,7 @@ LshCalibrate(Relation rel, const LshSample *sample, bool building)
 	random = index.hash.seed;
 	measured.leaves = index.nblocks / index.hash.tables;
 	nprobes = Min(sample->nqueries, MAX_COMPARISONS / measured.leaves / index.leaf_rows + 1);
-	if (measured.leaves >= MIN_LEAVES && nprobes > 0)
+	if (measured.leaves >= LSH_MIN_LEAVES && nprobes > 0)
 	{
 		if (building)
 			AnnBuildPhase(PROGRESS_LSH_CALIBRATE, nprobes);
@@ -252,4 +252,12 @@ LshCalibrate(Relation rel, const LshSample *sample, bool building)
 
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
+}
+
+bool
+LshHasGrown(const LshIndex *index)
+{
+	uint32		leaves = index->nblocks / index->hash.tables;
+
+	return leaves >= LSH_MIN_LEAVES && leaves > GROWN * index->measured_leaves;
 }

@@ -149,21 +149,22 @@ normal(uint64 *random)
 	return (sum - 2 * 65535) * (float) (1.7320508 / 65536);
 }
 
-/* Strangers are at a right angle. */
+/* Strangers are as long, and at a right angle. */
 static void
 near_elements(const LshHash *hash, const float *elements, double share, uint64 *random,
 			  float *near)
 {
 	int			n = hash->tables * CP_DIGITS * CP_DIRECTIONS;
+	double		cosine = 1 - share * share;
 	double		sum = 0;
 	float		deviation;
 	int			i;
 
 	for (i = 0; i < n; i++)
 		sum += elements[i] * elements[i];
-	deviation = share * sqrt(2 * sum / n);
+	deviation = sqrt(Max(1 - cosine * cosine, 0) * sum / n);
 	for (i = 0; i < n; i++)
-		near[i] = elements[i] + deviation * normal(random);
+		near[i] = (float) cosine * elements[i] + deviation * normal(random);
 }
 
 /*

@@ -222,9 +222,9 @@ LshOpen(LshIndex *index, Relation rel)
 	LshHashInit(&index->hash, choose_family(space->metric),
 				space->bits > 0 ? space->rotated_dim : space->dim,
 				meta->tables, meta->seed);
-	index->row_size = INTALIGN(offsetof(LshRowData, code) + LshCodeSize(space));
-	index->leaf_rows = LSH_NODE_ROOM / index->row_size;
-	index->leaf_fill = ceil(LSH_FILL * index->leaf_rows);
+	index->row_size = LshRowSize(space);
+	index->leaf_rows = LshLeafRows(space);
+	index->leaf_fill = LshLeafFill(space);
 
 	index->centre = NULL;
 	if (meta->centre_size > 0)
