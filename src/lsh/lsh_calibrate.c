@@ -7,11 +7,16 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
+#include "am/am_fetch.h"
 #include "lsh/lsh.h"
 
 /* Neighbours of a query, with the query itself, which is a row. */
 #define NEIGHBOURS 11
+
+/* So many rows that are the nearest by their codes are looked up to find them, where it is worth it. */
+#define NEAR_CODES 48
 
 /* Comparisons of a query with a row that this may take, roughly. */
 #define MAX_COMPARISONS 1e8
@@ -53,7 +58,7 @@ typedef struct Probe
 } Probe;
 
 static void
-compare_leaf(LshIndex *index, LshNode node, int count, Probe *probe)
+compare_leaf(LshIndex *index, LshNode node, int count, Probe *probe, int ncodes)
 {
 	for (int first = 0; first < count; first += ANN_BATCH)
 	{
@@ -68,7 +73,7 @@ compare_leaf(LshIndex *index, LshNode node, int count, Probe *probe)
 		{
 			Neighbour	neighbour = {distances[i], rows[i]->place.tid};
 
-			if (probe->nearest.count < NEIGHBOURS)
+			if (probe->nearest.count < ncodes)
 				neighbour_heap_push(&probe->nearest, &neighbour);
 			else if (neighbour.distance < neighbour_heap_top(&probe->nearest)->distance)
 				neighbour_heap_replace_top(&probe->nearest, &neighbour);
@@ -76,9 +81,9 @@ compare_leaf(LshIndex *index, LshNode node, int count, Probe *probe)
 	}
 }
 
-/* Finds the nearest rows of all probes, as the codes have it. */
+/* Finds the nearest rows of all probes, so many, as the codes have it. */
 static void
-find_neighbours(LshIndex *index, Probe *probes, int nprobes)
+compare_codes(LshIndex *index, Probe *probes, int nprobes, int ncodes)
 {
 	LshWalk		walk;
 	int			count;
@@ -87,9 +92,50 @@ find_neighbours(LshIndex *index, Probe *probes, int nprobes)
 	while (LshWalkNext(&walk, BUFFER_LOCK_SHARE, &count))
 	{
 		for (int i = 0; i < nprobes; i++)
-			compare_leaf(index, LshPageNode(BufferGetPage(walk.buf)), count, &probes[i]);
+			compare_leaf(index, LshPageNode(BufferGetPage(walk.buf)), count, &probes[i], ncodes);
 		UnlockReleaseBuffer(walk.buf);
 	}
+}
+
+/* Leaves of the nearest rows by codes the NEIGHBOURS that are nearest in truth. */
+static void
+settle_neighbours(AnnFetch *fetch, Snapshot snapshot, Probe *probe)
+{
+	neighbour_heap *nearest = &probe->nearest;
+	int			n = nearest->count;
+
+	neighbour_heap_reset(nearest);
+	for (int i = 0; i < n; i++)
+	{
+		Neighbour	neighbour = nearest->elements[i];
+		MemoryContext oldcontext;
+		Datum		value;
+
+		if (!AnnFetchValue(fetch, &neighbour.tid, snapshot, &value))
+			continue;
+		oldcontext = MemoryContextSwitchTo(AnnFetchContext(fetch));
+		neighbour.distance = AnnQueryExact(&probe->query, value);
+		MemoryContextSwitchTo(oldcontext);
+		neighbour_heap_push(nearest, &neighbour);
+		if (nearest->count > NEIGHBOURS)
+			(void) neighbour_heap_pop(nearest);
+	}
+	AnnFetchReset(fetch);
+}
+
+static void
+find_neighbours(Relation heap, Relation rel, Probe *probes, int nprobes)
+{
+	AnnFetch   *fetch = AnnFetchBegin(heap, rel);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	for (int i = 0; i < nprobes; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		settle_neighbours(fetch, snapshot, &probes[i]);
+	}
+	UnregisterSnapshot(snapshot);
+	AnnFetchEnd(fetch);
 }
 
 /* Rows that might be, near a query. */
@@ -200,7 +246,7 @@ measure(LshMeasured *measured, Waits *waits)
 }
 
 void
-LshCalibrate(Relation rel, const LshSample *sample, bool building)
+LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "lsh calibration",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -213,6 +259,7 @@ LshCalibrate(Relation rel, const LshSample *sample, bool building)
 	Probe	   *probes;
 	Waits		waits = {NULL};
 	uint64		random;
+	int			ncodes;
 
 	LshOpen(&index, rel);
 	random = index.hash.seed;
@@ -220,6 +267,12 @@ LshCalibrate(Relation rel, const LshSample *sample, bool building)
 	nprobes = Min(sample->nqueries, MAX_COMPARISONS / measured.leaves / index.leaf_rows + 1);
 	if (measured.leaves >= LSH_MIN_LEAVES && nprobes > 0)
 	{
+		/*
+		 * Rows that are the nearest by their codes only are found later than those
+		 * that are in truth: a margin for queries that are not like the rows.  It
+		 * would be too much where codes err by more.
+		 */
+		ncodes = index.space.bits > 0 && index.centre == NULL ? NEAR_CODES : NEIGHBOURS;
 		if (building)
 			AnnBuildPhase(PROGRESS_LSH_CALIBRATE, nprobes);
 		probes = palloc0(sizeof(Probe) * nprobes);
@@ -231,9 +284,11 @@ LshCalibrate(Relation rel, const LshSample *sample, bool building)
 		{
 			AnnQueryPrepare(&probes[i].query, &index.space, sample->queries[i], false);
 			LshPrepareSearch(&probes[i].value, &index, &probes[i].query);
-			neighbour_heap_init(&probes[i].nearest, NEIGHBOURS);
+			neighbour_heap_init(&probes[i].nearest, ncodes);
 		}
-		find_neighbours(&index, probes, nprobes);
+		compare_codes(&index, probes, nprobes, ncodes);
+		if (ncodes > NEIGHBOURS)
+			find_neighbours(heap, rel, probes, nprobes);
 		for (int i = 0; i < nprobes; i++)
 		{
 			MemoryContextSwitchTo(search_context);

@@ -283,8 +283,8 @@ recalibrate(Relation rel)
 	heap = table_open(rel->rd_index->indrelid, AccessShareLock);
 	sample.space = index.space;
 	LshDrawQueries(&sample, heap, rel, BuildIndexInfo(rel));
+	LshCalibrate(heap, rel, &sample, false);
 	table_close(heap, AccessShareLock);
-	LshCalibrate(rel, &sample, false);
 	CacheInvalidateRelcache(rel);
 }
 
