@@ -16,7 +16,7 @@
 #define NEIGHBOURS 11
 
 /* So many rows that are the nearest by their codes are looked up to find them, where it is worth it. */
-#define NEAR_CODES 48
+#define NEAR_CODES 20
 
 /* Comparisons of a query with a row that this may take, roughly. */
 #define MAX_COMPARISONS 1e8
@@ -231,8 +231,9 @@ suffices(double *waits, int n, double share)
 }
 
 static void
-measure(LshMeasured *measured, Waits *waits)
+measure(const LshIndex *index, LshMeasured *measured, Waits *waits)
 {
+	bool		centred = index->space.bits == 0 || index->centre != NULL;
 	float		least = 1;
 
 	for (int i = 0; i < LSH_RECALLS; i++)
@@ -241,7 +242,8 @@ measure(LshMeasured *measured, Waits *waits)
 	{
 		if (waits->near_count[i] > 0)
 			least = Max(least, suffices(waits->near[i], waits->near_count[i], 1 - NEAR_MISSED));
-		measured->near[i] = least;
+		/* Seen from afar all rows are near, and alike in a way that imagined ones are not. */
+		measured->near[i] = centred ? least : 0;
 	}
 }
 
@@ -300,7 +302,7 @@ LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building
 		}
 		if (waits.count > 0)
 		{
-			measure(&measured, &waits);
+			measure(&index, &measured, &waits);
 			LshWriteMeasured(rel, &measured, building);
 		}
 	}
