@@ -93,9 +93,12 @@ search_on(AnnScan *scan)
 			state->complete = true;
 		}
 
-		/* The shell has those that were not near enough before. */
+		/*
+		 * The shell has those that were not near enough before.  Where they are many
+		 * they may be equal, and more than a leaf holds.
+		 */
 		near = near_distance(state);
-		if (!is_settled(state) &&
+		if (!is_settled(state) && scan->handed < FIRST_BATCH &&
 			(LshSearchNearest(state->search) <= near ||
 			 (scan->hits.count > 0 && scan->hits.elements[0].distance <= near)))
 			return near;
