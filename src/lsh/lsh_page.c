@@ -142,6 +142,8 @@ LshWriteMeasured(Relation rel, const LshMeasured *measured, bool building)
 	memcpy(meta->near, measured->near, sizeof(meta->near));
 	meta->leaves = measured->leaves;
 	AnnEditCommit(&edit);
+	if (!building)
+		AnnPoint("lsh W9");
 }
 
 /*
