@@ -80,3 +80,35 @@ SET lsh.max_probes = -1;
 SET lsh.probes = 1;
 \echo :SQLSTATE
 DROP TABLE t;
+
+-- Left to it, an index has as many tables as a sample says are worth it
+CREATE FUNCTION tables(index regclass) RETURNS text LANGUAGE sql
+RETURN (SELECT value FROM ann_index_info(index) WHERE name = 'tables');
+CREATE TABLE chosen AS SELECT i AS id, ARRAY[sin(i), cos(i * 0.37)]::vector(2) AS flat,
+	ARRAY(SELECT sin(i * sqrt(j + 1.0) * 100) FROM generate_series(1, 24) j)::vector(24) AS deep,
+	ARRAY(SELECT sin(i * (j + 1) * sqrt(j + 1.0)) + 2 * sin(i / 8 * sqrt(j + 3.0) * 90) FROM generate_series(1, 200) j)::vector(200) AS wide
+FROM generate_series(1, 5000) i;
+CREATE INDEX chosen_flat ON chosen USING lsh (flat vector_l2_ops);
+CREATE INDEX chosen_wide ON chosen USING lsh (wide vector_l2_ops);
+CREATE INDEX chosen_few ON chosen USING lsh (flat vector_l2_ops) WHERE id < 500;
+SELECT tables('chosen_flat')::int < tables('chosen_wide')::int AS fewer, tables('chosen_few') AS few;
+
+-- What an index that began empty has to wait for, VACUUM measures
+CREATE TABLE grown (id int, v vector(24));
+CREATE INDEX grown_idx ON grown USING lsh (v vector_l2_ops);
+CREATE FUNCTION patience() RETURNS float8 LANGUAGE sql
+RETURN (SELECT value::float8 FROM ann_index_info('grown_idx') WHERE name = 'patience_0.95');
+SELECT patience() AS preset;
+INSERT INTO grown SELECT id, deep FROM chosen WHERE id <= 2500;
+VACUUM grown;
+SELECT patience() AS first \gset
+SELECT :first <> 100 AS measured;
+INSERT INTO grown SELECT id, deep FROM chosen WHERE id <= 300;
+VACUUM grown;
+SELECT patience() = :first AS kept;
+INSERT INTO grown SELECT id, deep FROM chosen WHERE id > 300;
+VACUUM grown;
+SELECT patience() = :first AS kept;
+SELECT * FROM ann_check('grown_idx');
+DROP FUNCTION tables, patience;
+DROP TABLE chosen, grown;

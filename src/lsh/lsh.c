@@ -14,9 +14,6 @@
 #include "compat.h"
 #include "lsh/lsh.h"
 
-/* What tables = 0 comes to. */
-#define DEFAULT_TABLES 8
-
 double		lsh_target_recall;
 int			lsh_max_probes;
 
@@ -33,7 +30,7 @@ LshGetTables(Relation rel)
 {
 	LshOptions *options = (LshOptions *) rel->rd_options;
 
-	return options != NULL && options->tables > 0 ? options->tables : DEFAULT_TABLES;
+	return options != NULL ? options->tables : 0;
 }
 
 /*
@@ -58,6 +55,25 @@ LshPatience(const LshIndex *index)
 		i++;
 	share = log(missed / (1 - lsh_recalls[i - 1])) / log((1 - lsh_recalls[i]) / (1 - lsh_recalls[i - 1]));
 	return index->patience[i - 1] * pow(index->patience[i] / index->patience[i - 1], share);
+}
+
+/* The logarithm of leaves is taken to be linear between two shares. */
+double
+LshNearness(const LshIndex *index, double leaves)
+{
+	double		share = 0;
+	double		least = 1;
+
+	if (leaves < 1 || index->near[0] == 0)
+		return -1;
+	for (int i = 0; i < LSH_NEARS; i++)
+	{
+		if (leaves < index->near[i])
+			return share + (lsh_nears[i] - share) * log(leaves / least) / log(index->near[i] / least);
+		share = lsh_nears[i];
+		least = index->near[i];
+	}
+	return share;
 }
 
 static bytea *

@@ -15,6 +15,12 @@
 /* How full a build leaves nodes, so that inserts do not split them at once. */
 #define LSH_FILL 0.9
 
+/* Tables of an index of which not enough is known to choose. */
+#define LSH_DEFAULT_TABLES 8
+
+/* With fewer leaves in a table, nothing is to be learnt of it. */
+#define LSH_MIN_LEAVES 10
+
 /* Phases of a build. */
 #define PROGRESS_LSH_LOAD ANN_PHASE_METHOD
 #define PROGRESS_LSH_WRITE (ANN_PHASE_METHOD + 1)
@@ -27,6 +33,8 @@ typedef struct LshIndex
 	BlockNumber nblocks;		/* when last looked */
 	BufferAccessStrategy strategy;	/* for reading leaves; NULL: as usual */
 	float		patience[LSH_RECALLS];	/* in leaves with leaf_fill rows */
+	float		near[LSH_NEARS];	/* likewise */
+	uint32		measured_leaves;	/* of a table, when these were measured; or 0 */
 	float		norm;
 	float		lift;
 	AnnSpace	space;
@@ -44,7 +52,7 @@ extern int	lsh_max_probes;
 /* Called from _PG_init. */
 extern void LshInit(void);
 
-/* The number of tables an index is to have. */
+/* The number of tables an index is to have; 0: see LshChooseTables. */
 extern int	LshGetTables(Relation rel);
 
 /*
@@ -52,6 +60,12 @@ extern int	LshGetTables(Relation rel);
  * to reach the recall wanted.
  */
 extern double LshPatience(const LshIndex *index);
+
+/*
+ * What share of a stranger's distance rows may have that would have been met, but for
+ * one of a hundred, in so many leaves; below 0 if none.
+ */
+extern double LshNearness(const LshIndex *index, double leaves);
 
 /* lsh_page.c */
 
@@ -70,8 +84,18 @@ extern void LshCreate(Relation rel, ForkNumber fork, const LshMetaPageData *meta
 /* The values of recall an index has measured patience for, ascending. */
 extern const double lsh_recalls[LSH_RECALLS];
 
-/* Sets the patience of an index that is being built. */
-extern void LshWritePatience(Relation rel, const float *patience);
+/* The shares of a stranger's distance it has measured, ascending. */
+extern const double lsh_nears[LSH_NEARS];
+
+/* What is measured of an index: see LshMetaPageData. */
+typedef struct LshMeasured
+{
+	float		patience[LSH_RECALLS];
+	float		near[LSH_NEARS];
+	uint32		leaves;
+} LshMeasured;
+
+extern void LshWriteMeasured(Relation rel, const LshMeasured *measured, bool building);
 
 extern void LshOpen(LshIndex *index, Relation rel);
 
@@ -158,6 +182,10 @@ typedef struct LshValue
 {
 	AnnQuery   *query;
 	double		offset;			/* of all distances from codes */
+	/* By what a code's squared norm, and its product with the query, count in them. */
+	double		norm_weight;
+	double		dot_weight;
+	AnnRabitqLimit limit;		/* of their errors */
 	void	   *hashed;			/* see lsh_hash.h */
 } LshValue;
 
@@ -166,15 +194,41 @@ extern void LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *q
 
 extern Size LshCodeSize(const AnnSpace *space);
 
+/* Of a row, and how many a leaf has room for, and a build puts into it. */
+static inline Size
+LshRowSize(const AnnSpace *space)
+{
+	return INTALIGN(offsetof(LshRowData, code) + LshCodeSize(space));
+}
+
+static inline int
+LshLeafRows(const AnnSpace *space)
+{
+	return LSH_NODE_ROOM / LshRowSize(space);
+}
+
+static inline int
+LshLeafFill(const AnnSpace *space)
+{
+	int			most = LshLeafRows(space);
+
+	return most - (int) (most * (1 - LSH_FILL));
+}
+
+/* The distance of rows at such a share of that of strangers. */
+extern double LshNearDistance(const LshValue *value, double share);
+
 /* Distances between a value and up to ANN_BATCH rows, as their codes have it. */
 extern void LshDistances(const LshValue *value, const LshRow *rows, int n, double *out);
 
-/*
- * Where the true distance lies, almost certainly; and by how much it may be less
- * at most, whatever it is, which takes less time.
- */
+/* Where the true distance lies, almost certainly. */
 extern AnnRabitqRange LshBounds(const LshValue *value, LshRow row, double distance);
-extern double LshErrorLimit(const LshValue *value, LshRow row);
+
+/*
+ * By how much the true distance of n rows may be less at most, whatever it is: takes
+ * less time.
+ */
+extern void LshErrorLimits(const LshValue *value, const LshRow *rows, int n, float *limits);
 
 /*
  * Makes a row of a value, in the current memory context, but for its place, and
@@ -230,10 +284,19 @@ extern double LshSearchWaited(const LshSearch *search);
 extern double LshSearchBound(const LshSearch *search);
 
 /*
- * The next row that may be among the k best and was not returned before; NULL
- * if there is none.
+ * The least distance, as its code has it, of the rows that LshSearchNext has not
+ * returned; INFINITY if there are none.
  */
-extern const LshFound *LshSearchNext(LshSearch *search);
+extern double LshSearchNearest(const LshSearch *search);
+
+/*
+ * The next row that may be no farther than a limit, and was not returned before;
+ * NULL if there is none, and then it begins anew.
+ */
+extern const LshFound *LshSearchNext(LshSearch *search, double limit);
+
+/* Is the leaf read last the one that a row with these keys belongs to, or the first such? */
+extern bool LshSearchCovers(const LshSearch *search, const uint32 *keys);
 
 /* Has a row been found that may be among the k best? */
 extern bool LshSearchFound(const LshSearch *search, const ItemPointerData *tid);
@@ -250,25 +313,47 @@ extern IndexBuildResult *lshbuild(Relation heap, Relation rel, IndexInfo *info);
 extern void lshbuildempty(Relation rel);
 extern void LshEstimate(Relation heap, Relation rel, AnnEstimate *estimate);
 
-/* lsh_calibrate.c */
+/* lsh_sample.c */
 
 /* Rows of a sample that serve as queries. */
 #define LSH_SAMPLE_QUERIES 200
 
-/* A sample of the rows an index is built of. */
+/* A sample of the rows an index is built of, or has. */
 typedef struct LshSample
 {
 	AnnSpace	space;
 	MemoryContext context;
-	int			count;			/* values added to sum */
+	int			size;			/* wanted */
+	int			count;
+	int			added;			/* to sum */
 	double	   *sum;			/* of rotated vectors */
 	float	   *norm2;			/* of each row */
+	int			npoints;		/* of which the rotated vectors are kept */
+	float	   *points;
 	int			nqueries;
 	Datum		queries[LSH_SAMPLE_QUERIES];	/* values of some of the rows */
 } LshSample;
 
-/* Measures the patience of an index that is being built. */
-extern void LshCalibrate(Relation rel, const LshSample *sample);
+/*
+ * Draws a sample for a build, or queries only, for an index that is there; the
+ * space was set by the caller.
+ */
+extern void LshDrawSample(LshSample *sample, Relation heap, Relation rel, IndexInfo *info);
+extern void LshDrawQueries(LshSample *sample, Relation heap, Relation rel, IndexInfo *info);
+
+/* Lets a metapage have what follows from a sample: centre and norms. */
+extern void LshApplySample(LshSample *sample, LshMetaPage meta);
+
+/* How many tables are best for so many rows, after LshApplySample. */
+extern int	LshChooseTables(const LshSample *sample, double rows);
+
+/* lsh_calibrate.c */
+
+/* Measures what LshMeasured has, if there is enough of an index to do so. */
+extern void LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building);
+
+/* Does an index have much more than when it was measured? */
+extern bool LshHasGrown(const LshIndex *index);
 
 /* lsh_vacuum.c */
 extern IndexBulkDeleteResult *lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,

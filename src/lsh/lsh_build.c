@@ -2,8 +2,10 @@
  * lsh_build.c
  *	  Building an index: README.md section 9.
  *
- * Rows are hashed and coded as they are read, and sorted by table and place;
- * then the tables are written one after the other.
+ * Rows are hashed and coded as they are read, and kept in memory, once for all
+ * tables; what does not fit goes to a sort, by table and place.  Then the tables
+ * are written one after the other: their rows in memory are brought into order,
+ * and merged with those of the sort.
  */
 #include "postgres.h"
 
@@ -14,7 +16,6 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/tuplesort.h"
@@ -23,39 +24,85 @@
 #include "compat.h"
 #include "lsh/lsh.h"
 
-/* Rows of the sample. */
-#define SAMPLE_ROWS 2000
-
 /*
  * The work of calibrating with one query, in one dimension, in units of adding a
  * row to a table: a fit to measured builds.
  */
 #define CALIBRATE_WORK 8192.0
 
-/* What a row takes in a sort, beside itself. */
-#define SORT_OVERHEAD 88
+/* Of maintenance_work_mem, what rows may take; sorts of other rows have the rest. */
+#define MEMORY_SHARE 0.75
+
+/* By how much there may be more rows than were counted, before they do not fit. */
+#define ROWS_MARGIN 0.1
+#define MIN_ROWS 1000
 
 /* Rows written between two reports of progress. */
 #define PROGRESS_INTERVAL 1024
 
 /*
- * Sorting
+ * The area of a build: behind it are, at offsets, what the participants' sorts
+ * share, room for the order of rows, and the rows.
  */
-
-/* The area of a build. */
 typedef struct LshBuildArea
 {
 	int			participants;
-	char		sort[FLEXIBLE_ARRAY_MEMBER];	/* Sharedsort */
+	uint32		capacity;		/* rows there is room for */
+	pg_atomic_uint64 count;		/* of those added; may go beyond the capacity */
+	Size		order;
+	Size		rows;
 } LshBuildArea;
 
-#define AREA_SORT_OFFSET MAXALIGN(offsetof(LshBuildArea, sort))
+#define AREA_SORT_OFFSET MAXALIGN(sizeof(LshBuildArea))
+
+/* A row in memory: its keys, one for each table, are behind it. */
+static inline Size
+kept_size(const LshIndex *index)
+{
+	return index->row_size + sizeof(uint32) * index->hash.tables;
+}
+
+static inline LshRow
+kept_row(const LshIndex *index, LshBuildArea *area, uint32 i)
+{
+	return (LshRow) ((char *) area + area->rows + kept_size(index) * i);
+}
+
+static inline uint32 *
+kept_keys(const LshIndex *index, LshRow row)
+{
+	return (uint32 *) ((char *) row + index->row_size);
+}
+
+/* A row's key in a table, and its number. */
+typedef struct Keyed
+{
+	uint32		key;
+	uint32		row;
+} Keyed;
+
+/* Memory for so many rows, with that for bringing them into order. */
+static Size
+rows_size(const LshIndex *index, double rows)
+{
+	return (Size) (rows * (kept_size(index) + 2 * sizeof(Keyed)));
+}
+
+static Size
+sort_size(int participants)
+{
+	return MAXALIGN(tuplesort_estimate_shared(participants));
+}
 
 static Sharedsort *
 area_sort(void *area)
 {
 	return (Sharedsort *) ((char *) area + AREA_SORT_OFFSET);
 }
+
+/*
+ * Rows that do not fit
+ */
 
 /* What is sorted: table and key, then heap TID, both as numbers; and the row. */
 static TupleDesc
@@ -102,23 +149,34 @@ sorted_tid(const LshPlace *place)
 typedef struct LshBuildState
 {
 	LshIndex	index;
-	Tuplesortstate *sort;
+	Tuplesortstate *sort;		/* NULL as long as nobody needs it */
 	TupleTableSlot *slot;
 } LshBuildState;
 
 static void
 lsh_build_init(AnnBuild *build)
 {
-	((LshBuildArea *) build->area)->participants = build->participants;
+	LshBuildArea *area = build->area;
+	Size		room = Min(build->area_size, (Size) (maintenance_work_mem * 1024.0 * MEMORY_SHARE));
+	Size		fixed = AREA_SORT_OFFSET + sort_size(build->participants);
+	LshIndex	index;
+
+	LshOpen(&index, build->index);
+	area->participants = build->participants;
+	area->capacity = Min((room - fixed) / rows_size(&index, 1), PG_INT32_MAX);
+	pg_atomic_init_u64(&area->count, 0);
+	area->order = fixed;
+	area->rows = area->order + 2 * sizeof(Keyed) * area->capacity;
 	if (build->segment != NULL)
-		tuplesort_initialize_shared(area_sort(build->area), build->participants, build->segment);
+		tuplesort_initialize_shared(area_sort(area), build->participants, build->segment);
 }
 
+/* Begins a participant's sort. */
 static void
-lsh_build_begin(AnnBuild *build)
+begin_own_sort(AnnBuild *build)
 {
-	LshBuildState *state = palloc(sizeof(LshBuildState));
-	int			memory = maintenance_work_mem / ((LshBuildArea *) build->area)->participants;
+	LshBuildState *state = build->state;
+	double		memory = maintenance_work_mem * (1 - MEMORY_SHARE) / ((LshBuildArea *) build->area)->participants;
 	SortCoordinate coordinate = NULL;
 
 	if (build->segment != NULL)
@@ -130,28 +188,31 @@ lsh_build_begin(AnnBuild *build)
 		if (IsParallelWorker())
 			tuplesort_attach_shared(coordinate->sharedsort, build->segment);
 	}
-
-	LshOpen(&state->index, build->index);
-	state->sort = begin_sort(memory, coordinate);
+	state->sort = begin_sort((int) memory, coordinate);
 	state->slot = MakeSingleTupleTableSlot(sorted_desc(), &TTSOpsVirtual);
-	build->state = state;
 }
 
-static bool
-lsh_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
+static void
+lsh_build_begin(AnnBuild *build)
 {
-	LshBuildState *state = build->state;
+	LshBuildState *state = palloc0(sizeof(LshBuildState));
+
+	LshOpen(&state->index, build->index);
+	build->state = state;
+
+	/* All workers are to have one. */
+	if (build->segment != NULL)
+		begin_own_sort(build);
+}
+
+/* Puts a row into the sort, once for each table. */
+static void
+sort_row(LshBuildState *state, LshRow row, const uint32 *keys)
+{
 	LshIndex   *index = &state->index;
 	TupleTableSlot *slot = state->slot;
-	uint32		keys[LSH_MAX_TABLES];
-	LshRow		row;
-	bytea	   *bytes;
+	bytea	   *bytes = palloc(VARHDRSZ + index->row_size);
 
-	if (!LshPrepareRow(index, value, &row, keys))
-		return false;
-
-	row->place.tid = *tid;
-	bytes = palloc(VARHDRSZ + index->row_size);
 	SET_VARSIZE(bytes, VARHDRSZ + index->row_size);
 	for (int table = 0; table < index->hash.tables; table++)
 	{
@@ -166,6 +227,40 @@ lsh_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
 		ExecStoreVirtualTuple(slot);
 		tuplesort_puttupleslot(state->sort, slot);
 	}
+}
+
+static bool
+lsh_build_add(AnnBuild *build, Datum value, const ItemPointerData *tid)
+{
+	LshBuildState *state = build->state;
+	LshIndex   *index = &state->index;
+	LshBuildArea *area = build->area;
+	uint32		keys[LSH_MAX_TABLES];
+	LshRow		row;
+	uint64		i;
+
+	if (!LshPrepareRow(index, value, &row, keys))
+		return false;
+
+	row->place.tid = *tid;
+	i = pg_atomic_fetch_add_u64(&area->count, 1);
+	if (i < area->capacity)
+	{
+		LshRow		kept = kept_row(index, area, (uint32) i);
+
+		memcpy(kept, row, index->row_size);
+		memcpy(kept_keys(index, kept), keys, sizeof(uint32) * index->hash.tables);
+		return true;
+	}
+
+	if (state->sort == NULL)
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(state));
+
+		begin_own_sort(build);
+		MemoryContextSwitchTo(oldcontext);
+	}
+	sort_row(state, row, keys);
 	return true;
 }
 
@@ -174,13 +269,111 @@ lsh_build_end(AnnBuild *build)
 {
 	LshBuildState *state = build->state;
 
-	ExecDropSingleTupleTableSlot(state->slot);
+	if (state->slot != NULL)
+		ExecDropSingleTupleTableSlot(state->slot);
 
 	/* Without workers, the sort goes on in finish. */
 	if (build->segment == NULL)
 		return;
 	tuplesort_performsort(state->sort);
 	tuplesort_end(state->sort);
+}
+
+/*
+ * Bringing rows in memory into order
+ */
+
+typedef struct OrderArg
+{
+	const LshIndex *index;
+	LshBuildArea *area;
+} OrderArg;
+
+static int
+compare_tids(const void *a, const void *b, void *arg)
+{
+	const OrderArg *order = arg;
+
+	return ItemPointerCompare(&kept_row(order->index, order->area, ((const Keyed *) a)->row)->place.tid,
+							  &kept_row(order->index, order->area, ((const Keyed *) b)->row)->place.tid);
+}
+
+/* One pass of a radix sort, by RADIX_BITS from a bit on. */
+#define RADIX_BITS 11
+#define RADIX_PASSES 3
+
+StaticAssertDecl(RADIX_BITS * RADIX_PASSES >= LSH_KEY_BITS, "a radix sort looks at whole keys");
+
+static void
+sort_by_bits(const Keyed *from, Keyed *to, uint32 n, int bit)
+{
+	uint32		starts[(1 << RADIX_BITS) + 1] = {0};
+	uint32		mask = (1 << RADIX_BITS) - 1;
+
+	for (uint32 i = 0; i < n; i++)
+		starts[(from[i].key >> bit & mask) + 1]++;
+	for (uint32 i = 0; i < mask; i++)
+		starts[i + 1] += starts[i];
+	for (uint32 i = 0; i < n; i++)
+		to[starts[from[i].key >> bit & mask]++] = from[i];
+}
+
+/*
+ * The first n rows in the order of their places in a table.  Rows come in any
+ * order, above all with workers; pages are not to depend on it.
+ */
+static const Keyed *
+order_rows(const LshIndex *index, LshBuildArea *area, uint32 n, int table)
+{
+	OrderArg	arg = {index, area};
+	Keyed	   *from = (Keyed *) ((char *) area + area->order);
+	Keyed	   *to = from + area->capacity;
+	uint32		first = 0;
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		from[i].key = kept_keys(index, kept_row(index, area, i))[table];
+		from[i].row = i;
+	}
+	for (int pass = 0; pass < RADIX_PASSES; pass++)
+	{
+		Keyed	   *swap = from;
+
+		sort_by_bits(from, to, n, pass * RADIX_BITS);
+		from = to;
+		to = swap;
+	}
+
+	for (uint32 i = 1; i <= n; i++)
+		if (i == n || from[i].key != from[first].key)
+		{
+			if (i - first > 1)
+				qsort_arg(from + first, i - first, sizeof(Keyed), compare_tids, &arg);
+			first = i;
+		}
+	return from;
+}
+
+/* The rows of a sort, one at a time. */
+typedef struct Sorted
+{
+	Tuplesortstate *sort;		/* NULL: there are none */
+	TupleTableSlot *slot;
+	int			table;			/* of the next row; beyond the last one: there is none */
+	LshRow		row;			/* aligned, which it may not be in the tuple */
+} Sorted;
+
+static void
+next_sorted(Sorted *sorted, const LshIndex *index)
+{
+	bool		isnull;
+
+	sorted->table = LSH_MAX_TABLES;
+	if (sorted->sort == NULL || !tuplesort_gettupleslot(sorted->sort, true, false, sorted->slot, NULL))
+		return;
+	sorted->table = DatumGetInt64(slot_getattr(sorted->slot, 1, &isnull)) >> 32;
+	memcpy(sorted->row, VARDATA_ANY(DatumGetPointer(slot_getattr(sorted->slot, 3, &isnull))),
+		   index->row_size);
 }
 
 /*
@@ -195,6 +388,7 @@ typedef struct Writer
 	int			level;
 	Buffer		buf;			/* the last one */
 	int			count;			/* of its entries */
+	int			most;			/* it is to have */
 	LshDownlink *nodes;			/* all of them */
 	int			nnodes;
 	int			capacity;
@@ -229,6 +423,7 @@ begin_level(Writer *writer, LshIndex *index, int table, int level, Buffer buf)
 	writer->nnodes = 0;
 	writer->nodes = palloc(sizeof(LshDownlink) * writer->capacity);
 	LshInitNode(BufferGetPage(buf), table, level, &low);
+	writer->most = level == 0 ? index->leaf_fill : LSH_FILL * LSH_MAX_ENTRIES;
 	note_node(writer, &low);
 }
 
@@ -266,7 +461,7 @@ write_entry(Writer *writer, const void *entry)
 	LshNode		node = LshPageNode(page);
 	Size		entry_size = LshEntrySize(writer->index, node);
 
-	if (writer->count >= Max(LSH_FILL * LshNodeCapacity(writer->index, node), 1))
+	if (writer->count == writer->most)
 	{
 		next_node(writer, entry);
 		page = BufferGetPage(writer->buf);
@@ -281,11 +476,10 @@ static void
 write_upper_levels(Writer *leaves)
 {
 	Writer		below = *leaves;
-	int			most = LSH_FILL * LSH_MAX_ENTRIES;
 
 	for (;;)
 	{
-		bool		root = below.nnodes <= most;
+		bool		root = below.nnodes <= (int) (LSH_FILL * LSH_MAX_ENTRIES);
 		Buffer		buf = root ? ReadBuffer(below.index->rel, LshRoot(below.table)) :
 			AnnExtend(below.index->rel, MAIN_FORKNUM);
 		Writer		writer;
@@ -320,39 +514,54 @@ end_table(Writer *writer)
 	write_upper_levels(writer);
 }
 
+/* Writes the rows of all tables, those in memory and others. */
 static void
-write_tables(LshIndex *index, Tuplesortstate *sort)
+write_tables(LshIndex *index, LshBuildArea *area, Tuplesortstate *sort)
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(sorted_desc(), &TTSOpsMinimalTuple);
-	void	   *row = palloc(index->row_size);
-	int			table = 0;
+	uint32		n = Min(pg_atomic_read_u64(&area->count), area->capacity);
+	Sorted		sorted = {.sort = sort};
 	int64		written = 0;
-	Writer		writer;
 
-	begin_table(&writer, index, table);
-	while (tuplesort_gettupleslot(sort, true, false, slot, NULL))
+	sorted.slot = MakeSingleTupleTableSlot(sorted_desc(), &TTSOpsMinimalTuple);
+	sorted.row = palloc(index->row_size);
+	next_sorted(&sorted, index);
+	for (int table = 0; table < index->hash.tables; table++)
 	{
-		bool		isnull;
-		int			next = DatumGetInt64(slot_getattr(slot, 1, &isnull)) >> 32;
+		const Keyed *keyed = order_rows(index, area, n, table);
+		uint32		i = 0;
+		Writer		writer;
 
-		while (table < next)
+		begin_table(&writer, index, table);
+		while (i < n || sorted.table == table)
 		{
-			end_table(&writer);
-			begin_table(&writer, index, ++table);
-		}
+			LshRow		kept = NULL;
 
-		/* In the tuple it may lie anywhere. */
-		memcpy(row, VARDATA_ANY(DatumGetPointer(slot_getattr(slot, 3, &isnull))), index->row_size);
-		write_entry(&writer, row);
-		if (++written % PROGRESS_INTERVAL == 0)
-			AnnBuildProgress(written);
+			if (i < n)
+			{
+				kept = kept_row(index, area, keyed[i].row);
+				kept->place.key = keyed[i].key;
+			}
+			if (kept != NULL &&
+				(sorted.table != table || LshPlaceCompare(&kept->place, &sorted.row->place) < 0))
+			{
+				write_entry(&writer, kept);
+				i++;
+			}
+			else
+			{
+				write_entry(&writer, sorted.row);
+				next_sorted(&sorted, index);
+			}
+			if (++written % PROGRESS_INTERVAL == 0)
+				AnnBuildProgress(written);
+		}
+		end_table(&writer);
 	}
-	end_table(&writer);
-	pfree(row);
-	ExecDropSingleTupleTableSlot(slot);
+	pfree(sorted.row);
+	ExecDropSingleTupleTableSlot(sorted.slot);
 }
 
-/* All rows have been sorted, or by each participant its own. */
+/* All rows are in memory, or have been sorted by each participant. */
 static void
 finish(AnnBuild *build)
 {
@@ -369,11 +578,13 @@ finish(AnnBuild *build)
 		coordinate->isWorker = false;
 		coordinate->nParticipants = build->participants;
 		coordinate->sharedsort = area_sort(build->area);
-		sort = begin_sort(maintenance_work_mem, coordinate);
+		sort = begin_sort((int) (maintenance_work_mem * (1 - MEMORY_SHARE)), coordinate);
 	}
-	tuplesort_performsort(sort);
-	write_tables(&index, sort);
-	tuplesort_end(sort);
+	if (sort != NULL)
+		tuplesort_performsort(sort);
+	write_tables(&index, build->area, sort);
+	if (sort != NULL)
+		tuplesort_end(sort);
 }
 
 const AnnBuildMethods lsh_build_methods = {
@@ -385,86 +596,15 @@ const AnnBuildMethods lsh_build_methods = {
 };
 
 /*
- * The sample
- */
-
-static bool
-add_to_sample(void *arg, int place, Datum value)
-{
-	LshSample  *sample = arg;
-	AnnQuery	query;
-	MemoryContext oldcontext;
-
-	if (!AnnQueryPrepare(&query, &sample->space, value, false))
-		return false;
-
-	sample->count++;
-	if (sample->space.bits > 0)
-	{
-		sample->norm2[place] = query.norm2;
-		for (int i = 0; i < sample->space.rotated_dim; i++)
-			sample->sum[i] += query.rotated[i];
-	}
-
-	if (place < sample->nqueries)
-	{
-		oldcontext = MemoryContextSwitchTo(sample->context);
-		if (DatumGetPointer(sample->queries[place]) != NULL)
-			pfree(DatumGetPointer(sample->queries[place]));
-		sample->queries[place] = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
-		MemoryContextSwitchTo(oldcontext);
-	}
-	return true;
-}
-
-/* Draws the sample, and lets the metapage have what follows from it. */
-static void
-draw_sample(LshSample *sample, LshMetaPage meta, Relation heap, Relation rel, IndexInfo *info)
-{
-	int			n;
-	float	   *centre;
-
-	sample->context = CurrentMemoryContext;
-	sample->count = 0;
-	sample->nqueries = LSH_SAMPLE_QUERIES;
-	memset(sample->queries, 0, sizeof(sample->queries));
-	sample->norm2 = palloc(sizeof(float) * SAMPLE_ROWS);
-	sample->sum = palloc0(sizeof(double) * Max(sample->space.rotated_dim, 1));
-	n = AnnSample(heap, rel, info, SAMPLE_ROWS, ann_seed, add_to_sample, sample);
-	sample->nqueries = Min(n, LSH_SAMPLE_QUERIES);
-	if (n == 0 || sample->space.bits == 0)
-		return;
-
-	centre = palloc(sizeof(float) * sample->space.rotated_dim);
-	for (int i = 0; i < sample->space.rotated_dim; i++)
-		centre[i] = sample->sum[i] / sample->count;
-	LshSetCentre(meta, &sample->space, centre);
-
-	if (sample->space.metric->form == ANN_FORM_IP)
-	{
-		double		sum = 0;
-		float		most = 0;
-
-		for (int i = 0; i < n; i++)
-			most = Max(most, sample->norm2[i]);
-		meta->norm = sqrt(most);
-		for (int i = 0; i < n; i++)
-			sum += LshElement(meta->norm, sample->norm2[i]);
-		meta->lift = sum / n;
-	}
-}
-
-/*
  * The build
  */
 
-/* The metapage of an index to be built, and its space. */
-static LshMetaPage
-make_meta(Relation rel, AnnSpace *space)
+/* The space of an index to be built. */
+static void
+make_space(Relation rel, AnnSpace *space)
 {
 	AnnSpaceCreate(space, rel);
 	AnnSpaceSetBits(space, rel, LshBits(space), 0);
-	return LshMakeMeta(space, LshGetTables(rel));
 }
 
 IndexBuildResult *
@@ -472,20 +612,30 @@ lshbuild(Relation heap, Relation rel, IndexInfo *info)
 {
 	AnnBuild	build = {0};
 	LshSample	sample;
-	LshMetaPage meta = make_meta(rel, &sample.space);
-	Size		size = AREA_SORT_OFFSET +
-		tuplesort_estimate_shared(max_parallel_maintenance_workers + 1);
+	double		rows = AnnCountRows(heap, rel, info);
+	LshMetaPage meta;
+	LshIndex	index;
+	Size		size;
 	IndexBuildResult *result;
 
-	draw_sample(&sample, meta, heap, rel, info);
+	make_space(rel, &sample.space);
+	LshDrawSample(&sample, heap, rel, info);
+	meta = LshMakeMeta(&sample.space, LshGetTables(rel));
+	LshApplySample(&sample, meta);
+	if (meta->tables == 0)
+		meta->tables = LshChooseTables(&sample, rows);
 	LshCreate(rel, MAIN_FORKNUM, meta);
 
 	build.heap = heap;
 	build.index = rel;
 	build.info = info;
 
-	result = AnnBuildRun(&build, PROGRESS_LSH_LOAD, AnnCountRows(heap, rel, info), size);
-	LshCalibrate(rel, &sample);
+	LshOpen(&index, rel);
+	rows = AnnCountRows(heap, rel, info);
+	size = AREA_SORT_OFFSET + sort_size(max_parallel_maintenance_workers + 1) +
+		rows_size(&index, rows * (1 + ROWS_MARGIN) + MIN_ROWS);
+	result = AnnBuildRun(&build, PROGRESS_LSH_LOAD, rows, size);
+	LshCalibrate(heap, rel, &sample, true);
 	AnnEditLogBuild(rel, MAIN_FORKNUM);
 	return result;
 }
@@ -494,8 +644,10 @@ void
 lshbuildempty(Relation rel)
 {
 	AnnSpace	space;
+	int			tables = LshGetTables(rel);
 
-	LshCreate(rel, INIT_FORKNUM, make_meta(rel, &space));
+	make_space(rel, &space);
+	LshCreate(rel, INIT_FORKNUM, LshMakeMeta(&space, tables > 0 ? tables : LSH_DEFAULT_TABLES));
 	AnnEditLogBuild(rel, INIT_FORKNUM);
 }
 
@@ -513,7 +665,7 @@ LshEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
 	LshOpen(&index, rel);
 	entries = estimate->rows * index.hash.tables;
 	leaves = ceil(estimate->rows / index.leaf_fill) * index.hash.tables;
-	estimate->memory = entries * (index.row_size + SORT_OVERHEAD);
+	estimate->memory = rows_size(&index, estimate->rows) / MEMORY_SHARE;
 	estimate->pages = 1 + leaves + index.hash.tables * ceil(leaves / index.hash.tables / (LSH_FILL * LSH_MAX_ENTRIES));
 	estimate->shared_work = entries / 2;
 	estimate->work = entries / 2 +

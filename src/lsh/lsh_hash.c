@@ -57,7 +57,7 @@ rotate(const LshHash *hash, const float *value, float *elements)
 	int			i;
 
 	for (i = 0; i < rotations(hash); i++)
-		AnnRotate(hash->dim, hash->seed + i, value, elements + (Size) i * hash->dim);
+		AnnRotateAgain(hash->dim, hash->seed + i, value, elements + (Size) i * hash->dim);
 }
 
 static uint32
@@ -66,41 +66,105 @@ direction_digit(int direction, bool opposite)
 	return 2 * direction + opposite;
 }
 
+/*
+ * A direction and how much of the value lies along it, as a number: that of the
+ * nearest direction is the greatest.  Floats that differ in their last bits only
+ * are taken for equal.
+ */
+static inline uint32
+direction_number(const float *elements, int direction)
+{
+	uint32		bits;
+
+	memcpy(&bits, &elements[direction], sizeof(bits));
+	return (bits & 0x7FFFFFE0) | direction_digit(direction, bits >> 31);
+}
+
 static uint32
 nearest_direction(const float *elements)
 {
-	int			nearest = 0;
-	int			i;
-
-	for (i = 1; i < CP_DIRECTIONS; i++)
-		if (fabsf(elements[i]) > fabsf(elements[nearest]))
-			nearest = i;
-	return direction_digit(nearest, elements[nearest] < 0);
-}
-
-static int
-directions(const float *elements, LshChoice *choices)
-{
-	float		most = 0;
-	int			n = 0;
+	uint32		most = 0;
 	int			i;
 
 	for (i = 0; i < CP_DIRECTIONS; i++)
-		most = Max(most, fabsf(elements[i]));
+	{
+		uint32		number = direction_number(elements, i);
+
+		most = Max(most, number);
+	}
+	return most & (LSH_MAX_CHOICES - 1);
+}
+
+/*
+ * In the order of their cost the directions come first, from the nearest on, and
+ * then their opposites, the other way round.
+ */
+static int
+directions(const float *elements, LshChoice *choices)
+{
+	uint32		numbers[CP_DIRECTIONS];
+	float		most;
+	int			i;
 
 	/* Sorted by insertion. */
-	for (i = 0; i < 2 * CP_DIRECTIONS; i++)
+	for (i = 0; i < CP_DIRECTIONS; i++)
 	{
-		float		element = elements[i / 2];
-		float		gap = most - (i % 2 == 0 ? element : -element);
-		LshChoice	choice = {gap * gap, direction_digit(i / 2, i % 2 == 1)};
+		uint32		number = direction_number(elements, i);
 		int			place;
 
-		for (place = n++; place > 0 && choices[place - 1].cost > choice.cost; place--)
-			choices[place] = choices[place - 1];
-		choices[place] = choice;
+		for (place = i; place > 0 && numbers[place - 1] < number; place--)
+			numbers[place] = numbers[place - 1];
+		numbers[place] = number;
 	}
-	return n;
+
+	most = fabsf(elements[(numbers[0] & (LSH_MAX_CHOICES - 1)) / 2]);
+	for (i = 0; i < CP_DIRECTIONS; i++)
+	{
+		uint32		digit = numbers[i] & (LSH_MAX_CHOICES - 1);
+		float		element = fabsf(elements[digit / 2]);
+		LshChoice  *opposite = &choices[2 * CP_DIRECTIONS - 1 - i];
+
+		choices[i].cost = (most - element) * (most - element);
+		choices[i].digit = digit;
+		opposite->cost = (most + element) * (most + element);
+		opposite->digit = digit ^ 1;
+	}
+	return 2 * CP_DIRECTIONS;
+}
+
+/* A variate from 0 to 1. */
+static double
+uniform(uint64 *random)
+{
+	return (AnnRandom(random) >> 11) * 0x1p-53;
+}
+
+/* A normal variate, near enough: the sum of four uniform ones. */
+static float
+normal(uint64 *random)
+{
+	uint64		bits = AnnRandom(random);
+	int32		sum = (bits & 0xFFFF) + (bits >> 16 & 0xFFFF) + (bits >> 32 & 0xFFFF) + (bits >> 48);
+
+	return (sum - 2 * 65535) * (float) (1.7320508 / 65536);
+}
+
+/* Strangers are as long, and at a right angle. */
+static void
+near_elements(const LshHash *hash, const float *elements, double share, uint64 *random,
+			  float *near)
+{
+	int			n = hash->tables * CP_DIGITS * CP_DIRECTIONS;
+	double		cosine = 1 - share * share;
+	double		sum = 0;
+	float		deviation;
+	int			i;
+
+	for (i = 0; i < n; i++)
+		sum += elements[i] * elements[i];
+	deviation = sqrt(Max(1 - cosine * cosine, 0) * sum / n);
+	for (i = 0; i < n; i++)
+		near[i] = (float) cosine * elements[i] + deviation * normal(random);
 }
 
 /*
@@ -136,6 +200,18 @@ bit_and_opposite(const LshHash *hash, uint32 key, int digit, LshChoice *choices)
 	choices[0] = (LshChoice) {0, bit};
 	choices[1] = (LshChoice) {1, !bit};
 	return 2;
+}
+
+/* Strangers differ in every other bit. */
+static uint32
+near_bits(uint32 key, double share, uint64 *random)
+{
+	int			i;
+
+	for (i = 0; i < BIT_DIGITS; i++)
+		if (uniform(random) < share / 2)
+			key ^= (uint32) 1 << i;
+	return key;
 }
 
 /*
@@ -201,6 +277,17 @@ least_hashes(const uint32 *least, LshChoice *choices)
 		n++;
 	}
 	return n;
+}
+
+/* Where the least hashes differ, either set may lack what has the other's. */
+static uint32
+near_least(const uint32 *least, double share, uint64 *random)
+{
+	uint32		digit = least[0];
+
+	if (uniform(random) < share)
+		digit = uniform(random) < 0.5 ? least[1] : (uint32) AnnRandom(random);
+	return digit & ((1 << MIN_DIGIT_BITS) - 1);
 }
 
 /*
@@ -289,5 +376,34 @@ LshHashKeys(const LshHash *hash, const void *hashed, uint32 *keys)
 		for (digit = 0; digit < hash->digits; digit++)
 			keys[table] = LshPrefix(hash, keys[table], digit,
 									best_digit(hash, hashed, table, digit));
+	}
+}
+
+void
+LshHashNear(const LshHash *hash, const void *hashed, double share, uint64 *random, uint32 *keys)
+{
+	float		elements[LSH_MAX_TABLES * CP_DIGITS * CP_DIRECTIONS];
+	int			table;
+	int			digit;
+
+	switch (hash->family)
+	{
+		case LSH_CROSS_POLYTOPE:
+			near_elements(hash, hashed, share, random, elements);
+			LshHashKeys(hash, elements, keys);
+			break;
+		case LSH_BIT_SAMPLING:
+			for (table = 0; table < hash->tables; table++)
+				keys[table] = near_bits(((const uint32 *) hashed)[table], share, random);
+			break;
+		case LSH_MIN_HASH:
+			for (table = 0; table < hash->tables; table++)
+			{
+				keys[table] = 0;
+				for (digit = 0; digit < hash->digits; digit++)
+					keys[table] = LshPrefix(hash, keys[table], digit,
+											near_least(digit_least(hash, hashed, table, digit), share, random));
+			}
+			break;
 	}
 }

@@ -51,7 +51,7 @@ extern void LshHashInit(LshHash *hash, LshFamily family, int dim, int tables, ui
 extern Size LshHashedSize(const LshHash *hash);
 
 /*
- * Hashes a value, float[dim] or dim bits, into memory aligned for floats: all
+ * Hashes a value, float[dim], rotated, or dim bits, into memory aligned for floats: all
  * that the functions below need of it.
  */
 extern void LshHashValue(const LshHash *hash, const void *value, void *hashed);
@@ -65,6 +65,13 @@ extern void LshHashKeys(const LshHash *hash, const void *hashed, uint32 *keys);
  */
 extern int	LshHashChoices(const LshHash *hash, const void *hashed, int table, int digit,
 						   LshChoice *choices);
+
+/*
+ * Keys that another value may have whose distance is such a share of that of
+ * strangers, drawn at random.
+ */
+extern void LshHashNear(const LshHash *hash, const void *hashed, double share, uint64 *random,
+						uint32 *keys);
 
 /* A key that begins with so many digits; the others are 0. */
 static inline uint32

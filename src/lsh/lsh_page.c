@@ -22,6 +22,7 @@
 #define DEFAULT_PATIENCE 5
 
 const double lsh_recalls[LSH_RECALLS] = {0.5, 0.8, 0.9, 0.95, 0.99};
+const double lsh_nears[LSH_NEARS] = {0.1, 0.2, 0.3, 0.4};
 
 /*
  * Making an index
@@ -129,15 +130,20 @@ LshCreate(Relation rel, ForkNumber fork, const LshMetaPageData *meta)
 }
 
 void
-LshWritePatience(Relation rel, const float *patience)
+LshWriteMeasured(Relation rel, const LshMeasured *measured, bool building)
 {
 	Buffer		buf = AnnReadMeta(rel, LSH_MAGIC, LSH_VERSION, BUFFER_LOCK_EXCLUSIVE);
 	AnnEdit		edit;
+	LshMetaPage meta;
 
-	AnnEditBegin(&edit, rel, true);
-	memcpy(((LshMetaPage) AnnMetaContents(AnnEditPage(&edit, buf)))->patience, patience,
-		   sizeof(float) * LSH_RECALLS);
+	AnnEditBegin(&edit, rel, building);
+	meta = AnnMetaContents(AnnEditPage(&edit, buf));
+	memcpy(meta->patience, measured->patience, sizeof(meta->patience));
+	memcpy(meta->near, measured->near, sizeof(meta->near));
+	meta->leaves = measured->leaves;
 	AnnEditCommit(&edit);
+	if (!building)
+		AnnPoint("lsh W9");
 }
 
 /*
@@ -155,6 +161,8 @@ check_meta(Relation rel, const LshMetaPageData *meta, Size size)
 
 	for (int i = 0; i < LSH_RECALLS; i++)
 		sound = sound && meta->patience[i] > 0;
+	for (int i = 0; i < LSH_NEARS; i++)
+		sound = sound && meta->near[i] >= 0;
 
 	AnnSpaceOpen(&space, rel, meta->dim, 0, 0);
 	max_dim = LshBits(&space) == 0 ? space.metric->max_dim : ANN_MAX_QUANTIZED_DIM;
@@ -208,15 +216,17 @@ LshOpen(LshIndex *index, Relation rel)
 	meta = (LshMetaPage) ((LshCache *) rel->rd_amcache)->meta.data;
 
 	memcpy(index->patience, meta->patience, sizeof(index->patience));
+	memcpy(index->near, meta->near, sizeof(index->near));
+	index->measured_leaves = meta->leaves;
 	index->norm = meta->norm;
 	index->lift = meta->lift;
 	AnnSpaceOpen(space, rel, meta->dim, meta->bits, 0);
 	LshHashInit(&index->hash, choose_family(space->metric),
 				space->bits > 0 ? space->rotated_dim : space->dim,
 				meta->tables, meta->seed);
-	index->row_size = INTALIGN(offsetof(LshRowData, code) + LshCodeSize(space));
-	index->leaf_rows = LSH_NODE_ROOM / index->row_size;
-	index->leaf_fill = ceil(LSH_FILL * index->leaf_rows);
+	index->row_size = LshRowSize(space);
+	index->leaf_rows = LshLeafRows(space);
+	index->leaf_fill = LshLeafFill(space);
 
 	index->centre = NULL;
 	if (meta->centre_size > 0)

@@ -11,13 +11,16 @@
 #include "lsh/lsh_hash.h"
 
 #define LSH_MAGIC 0x4C534848
-#define LSH_VERSION 1
+#define LSH_VERSION 2
 
 /* Kind of all pages but the metapage and those that are free. */
 #define LSH_PAGE_NODE ANN_PAGE_METHOD
 
 /* An index knows how patient to be for so many values of recall. */
 #define LSH_RECALLS 5
+
+/* And of so many distances, how soon rows that near are met. */
+#define LSH_NEARS 4
 
 typedef struct LshMetaPageData
 {
@@ -29,12 +32,14 @@ typedef struct LshMetaPageData
 	float		lift;			/* mean of the element added to the others */
 	uint32		centre_size;
 	float		patience[LSH_RECALLS];
+	float		near[LSH_NEARS];
+	uint32		leaves;			/* of a table, when this was measured */
 	uint64		seed;
 	char		centre[FLEXIBLE_ARRAY_MEMBER];	/* see space.h */
 } LshMetaPageData;
 
-StaticAssertDecl(offsetof(LshMetaPageData, seed) == 48 &&
-				 offsetof(LshMetaPageData, centre) == 56, "metapage is on disk");
+StaticAssertDecl(offsetof(LshMetaPageData, seed) == 72 &&
+				 offsetof(LshMetaPageData, centre) == 80, "metapage is on disk");
 
 typedef LshMetaPageData *LshMetaPage;
 

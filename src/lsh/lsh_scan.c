@@ -13,6 +13,9 @@
 /* How many rows the first batch is to have. */
 #define FIRST_BATCH 10
 
+/* Only to reach a greater recall than this are near rows not handed out at once. */
+#define NEAR_TARGET 0.99
+
 typedef struct LshScanState
 {
 	LshIndex	index;
@@ -43,17 +46,43 @@ lsh_scan_begin(AnnScan *scan)
 }
 
 /*
- * Searches until the k best are likely to be what they should be.
+ * The distance up to which rows can be handed out although the search is not at its
+ * end.  That is to miss few rows in comparison with those that patience misses.
  */
-static void
-search_on(LshScanState *state)
+static double
+near_distance(const LshScanState *state)
 {
-	double		patience = LshPatience(&state->index);
+	double		leaves = (double) LshSearchScored(state->search) / state->index.leaf_fill;
+	double		share = LshNearness(&state->index, leaves);
+
+	if (share < 0 || lsh_target_recall > NEAR_TARGET)
+		return -INFINITY;
+	return LshNearDistance(&state->value, share);
+}
+
+/* Are the k best likely to be what they should be, or is there nothing more to do for it? */
+static bool
+is_settled(const LshScanState *state)
+{
+	return state->complete || state->capped ||
+		(LshSearchReads(state->search) > 0 &&
+		 LshSearchWaited(state->search) >= LshPatience(&state->index));
+}
+
+/*
+ * Searches until the k best are settled, or there is a row so near that no nearer one
+ * is likely to be found.  Returns up to what distance rows can be handed out.
+ */
+static double
+search_on(AnnScan *scan)
+{
+	LshScanState *state = scan->state;
 	uint32		leaves = state->index.nblocks / state->index.hash.tables;
 
-	while (!state->complete && !state->capped &&
-		   (LshSearchReads(state->search) == 0 || LshSearchWaited(state->search) < patience))
+	while (!is_settled(state))
 	{
+		double		near;
+
 		if (lsh_max_probes > 0 && LshSearchReads(state->search) >= lsh_max_probes)
 			state->capped = true;
 
@@ -63,7 +92,18 @@ search_on(LshScanState *state)
 			LshSearchAll(state->search);
 			state->complete = true;
 		}
+
+		/*
+		 * The shell has those that were not near enough before.  Where they are many
+		 * they may be equal, and more than a leaf holds.
+		 */
+		near = near_distance(state);
+		if (!is_settled(state) && scan->handed < FIRST_BATCH &&
+			(LshSearchNearest(state->search) <= near ||
+			 (scan->hits.count > 0 && scan->hits.elements[0].distance <= near)))
+			return near;
 	}
+	return LshSearchBound(state->search);
 }
 
 /* Adds a row between two bounds of its distance; if values are stored whole, they are it. */
@@ -81,15 +121,16 @@ lsh_scan_next_batch(AnnScan *scan)
 	LshScanState *state = scan->state;
 	int64		before = LshSearchScored(state->search);
 	const LshFound *row;
+	double		limit;
 
-	if (scan->begun &&
+	if (scan->begun && is_settled(state) &&
 		(state->capped || isinf(scan->horizon) || !LshSearchMore(state->search)))
 		return false;
 
-	search_on(state);
+	limit = search_on(scan);
 	scan->counters.scored += LshSearchScored(state->search) - before;
-	scan->horizon = LshSearchBound(state->search);
-	while ((row = LshSearchNext(state->search)) != NULL)
+	scan->horizon = scan->begun ? Max(scan->horizon, limit) : limit;
+	while ((row = LshSearchNext(state->search, limit)) != NULL)
 		add_row(scan, row->lower, row->upper, &row->tid);
 	return true;
 }

@@ -76,12 +76,31 @@ typedef struct LshRows
 	int64		capacity;
 } LshRows;
 
+/* A row that was, when found, beyond the bound: most are, so it is kept in little. */
+typedef struct LshOther
+{
+	double		distance;
+	float		error;			/* may be no less than distance - error */
+	uint32		scored;
+	ItemPointerData tid;
+} LshOther;
+
 /* The values of a digit. */
 typedef struct LshDigit
 {
 	int			count;			/* 0: not known yet */
 	LshChoice  *choices;
 } LshDigit;
+
+/* What the directory knows of a leaf. */
+typedef struct LshLeaf
+{
+	uint32		number;			/* of the downlink */
+	BlockNumber blkno;
+	bool		last;			/* of the table; then there is no high */
+	LshPlace	low;
+	LshPlace	high;
+} LshLeaf;
 
 struct LshSearch
 {
@@ -102,20 +121,34 @@ struct LshSearch
 	lsh_best_heap best;
 	LshRows		candidates;		/* rows that were, when found, within the bound */
 	ann_tids_hash *seen;		/* these */
-	LshRows		others;			/* may contain a row several times */
+	LshOther   *others;			/* may contain a row several times */
+	int64		nothers;
+	int64		others_capacity;
 	bool		forgot;			/* there were more others than memory */
 	int64		next;			/* candidate to be looked at */
+	double		nearest;		/* distance of those not given */
+
+	LshLeaf		last;			/* read by a step */
+	int			last_table;
 };
 
 /*
  * Rows
  */
 
-/* How many rows of a kind a search may keep. */
+/* How many rows of a kind, and size, a search may keep. */
 static int64
-max_rows(void)
+max_rows(Size size)
 {
-	return work_mem * INT64CONST(1024) / 2 / sizeof(LshFound);
+	return work_mem * INT64CONST(1024) / 2 / size;
+}
+
+static void
+init_rows(LshRows *rows, int64 capacity)
+{
+	rows->rows = palloc(sizeof(LshFound) * capacity);
+	rows->count = 0;
+	rows->capacity = capacity;
 }
 
 static void
@@ -127,14 +160,6 @@ add_to_rows(LshRows *rows, const LshFound *row)
 		rows->rows = repalloc_huge(rows->rows, sizeof(LshFound) * rows->capacity);
 	}
 	rows->rows[rows->count++] = *row;
-}
-
-static void
-init_rows(LshRows *rows, int64 capacity)
-{
-	rows->rows = palloc(sizeof(LshFound) * capacity);
-	rows->count = 0;
-	rows->capacity = capacity;
 }
 
 double
@@ -164,40 +189,56 @@ add_candidate(LshSearch *search, const LshFound *row)
 	if (!AnnTidsAdd(search->seen, &row->tid))
 		return;
 	add_to_rows(&search->candidates, row);
+	search->nearest = Min(search->nearest, (row->lower + row->upper) / 2);
 	note_best(search, row);
 }
 
-/*
- * Keeps a row that is beyond the bound, should it be moved.
- */
+/* Makes room for n more others. */
 static void
-add_other(LshSearch *search, const LshFound *row)
+reserve_others(LshSearch *search, int n)
 {
-	if (search->others.count >= max_rows())
+	if (search->nothers + n > max_rows(sizeof(LshOther)))
 	{
 		search->forgot = true;
-		search->others.count = 0;
+		search->nothers = 0;
 	}
-	if (!search->forgot)
-		add_to_rows(&search->others, row);
+	while (search->nothers + n > search->others_capacity)
+	{
+		search->others_capacity *= 2;
+		search->others = repalloc_huge(search->others, sizeof(LshOther) * search->others_capacity);
+	}
 }
 
 static void
-note_row(LshSearch *search, LshRow row, double distance)
+note_rows(LshSearch *search, const LshRow *rows, int n)
 {
-	double		limit = LshErrorLimit(search->value, row);
-	bool		candidate = distance - limit <= LshSearchBound(search);
-	AnnRabitqRange range = {distance - limit, distance + limit};
-	LshFound	found = {.tid = row->place.tid,.scored = search->scored};
+	double		distances[ANN_BATCH];
+	float		errors[ANN_BATCH];
 
-	if (candidate)
-		range = LshBounds(search->value, row, distance);
-	found.lower = range.lower;
-	found.upper = range.upper;
-	if (candidate)
-		add_candidate(search, &found);
-	else
-		add_other(search, &found);
+	LshDistances(search->value, rows, n, distances);
+	LshErrorLimits(search->value, rows, n, errors);
+	reserve_others(search, n);
+	for (int i = 0; i < n; i++)
+	{
+		if (distances[i] - errors[i] <= LshSearchBound(search))
+		{
+			AnnRabitqRange range = LshBounds(search->value, rows[i], distances[i]);
+			LshFound	found = {.lower = range.lower,.upper = range.upper,.scored = search->scored};
+
+			found.tid = rows[i]->place.tid;
+			add_candidate(search, &found);
+		}
+		else
+		{
+			LshOther   *other = &search->others[search->nothers];
+
+			other->distance = distances[i];
+			other->error = errors[i];
+			other->scored = Min(search->scored, PG_UINT32_MAX);
+			other->tid = rows[i]->place.tid;
+			search->nothers += !search->forgot;
+		}
+	}
 }
 
 static void
@@ -209,29 +250,16 @@ note_leaf(LshSearch *search, LshNode node, int count)
 	{
 		int			n = Min(count - first, ANN_BATCH);
 		LshRow		rows[ANN_BATCH];
-		double		distances[ANN_BATCH];
 
 		for (int i = 0; i < n; i++)
 			rows[i] = LshNodeRow(search->index, node, first + i);
-		LshDistances(search->value, rows, n, distances);
-		for (int i = 0; i < n; i++)
-			note_row(search, rows[i], distances[i]);
+		note_rows(search, rows, n);
 	}
 }
 
 /*
  * The directory
  */
-
-/* What the directory knows of a leaf. */
-typedef struct LshLeaf
-{
-	uint32		number;			/* of the downlink */
-	BlockNumber blkno;
-	bool		last;			/* of the table; then there is no high */
-	LshPlace	low;
-	LshPlace	high;
-} LshLeaf;
 
 static void
 copy_node(LshSearch *search, LshInner *inner, Page page)
@@ -417,7 +445,11 @@ LshSearchStep(LshSearch *search)
 
 		read = AnnVisitedAdd(&search->visited, leaf.number);
 		if (read)
+		{
+			search->last = leaf;
+			search->last_table = probe.table;
 			read_leaf(search, probe.table, &leaf);
+		}
 	}
 
 	MemoryContextSwitchTo(oldcontext);
@@ -449,6 +481,7 @@ LshSearchBegin(LshIndex *index, const LshValue *value, int k)
 	search->value = value;
 	search->k = k;
 	search->context = CurrentMemoryContext;
+	search->nearest = INFINITY;
 	search->digits = palloc0(sizeof(LshDigit) * index->hash.tables * index->hash.digits);
 	lsh_probe_heap_init(&search->queue, 256);
 	search->directory = directory_create(CurrentMemoryContext, 64, NULL);
@@ -456,7 +489,8 @@ LshSearchBegin(LshIndex *index, const LshValue *value, int k)
 	lsh_best_heap_init(&search->best, k);
 	init_rows(&search->candidates, 256);
 	search->seen = ann_tids_create(CurrentMemoryContext, 512, NULL);
-	init_rows(&search->others, 1024);
+	search->others_capacity = 4096;
+	search->others = palloc(sizeof(LshOther) * search->others_capacity);
 
 	for (int table = 0; table < index->hash.tables; table++)
 		push_probe(search, table, 0, 0, 0, 0);
@@ -481,22 +515,45 @@ LshSearchWaited(const LshSearch *search)
 	return (double) (search->scored - search->changed) / search->index->leaf_fill;
 }
 
-const LshFound *
-LshSearchNext(LshSearch *search)
+double
+LshSearchNearest(const LshSearch *search)
 {
-	double		bound = LshSearchBound(search);
+	return search->nearest;
+}
 
+const LshFound *
+LshSearchNext(LshSearch *search, double limit)
+{
 	while (search->next < search->candidates.count)
 	{
 		LshFound   *row = &search->candidates.rows[search->next++];
 
-		if (!row->given && row->lower <= bound)
+		if (!row->given && row->lower <= limit)
 		{
 			row->given = true;
 			return row;
 		}
 	}
+
+	search->next = 0;
+	search->nearest = INFINITY;
+	for (int64 i = 0; i < search->candidates.count; i++)
+	{
+		const LshFound *row = &search->candidates.rows[i];
+
+		if (!row->given)
+			search->nearest = Min(search->nearest, (row->lower + row->upper) / 2);
+	}
 	return NULL;
+}
+
+bool
+LshSearchCovers(const LshSearch *search, const uint32 *keys)
+{
+	LshPlace	place = LshFirstPlace(keys[search->last_table]);
+
+	return LshPlaceCompare(&search->last.low, &place) <= 0 &&
+		(search->last.last || LshPlaceCompare(&place, &search->last.high) < 0);
 }
 
 bool
@@ -508,25 +565,32 @@ LshSearchFound(const LshSearch *search, const ItemPointerData *tid)
 bool
 LshSearchMore(LshSearch *search)
 {
-	LshRows		others = search->others;
+	int64		nothers = search->nothers;
 
 	if (search->forgot || search->k > PG_INT32_MAX / 2 ||
-		search->candidates.count >= max_rows())
+		search->candidates.count >= max_rows(sizeof(LshFound)))
 		return false;
 
 	search->k *= 2;
-	search->next = 0;
 	lsh_best_heap_reset(&search->best);
 	for (int64 i = 0; i < search->candidates.count; i++)
 		note_best(search, &search->candidates.rows[i]);
 
-	search->others.count = 0;
-	for (int64 i = 0; i < others.count; i++)
+	search->nothers = 0;
+	for (int64 i = 0; i < nothers; i++)
 	{
-		if (others.rows[i].lower <= LshSearchBound(search))
-			add_candidate(search, &others.rows[i]);
+		const LshOther *other = &search->others[i];
+		LshFound	row = {
+			.lower = other->distance - other->error,
+			.upper = other->distance + other->error,
+			.tid = other->tid,
+			.scored = other->scored
+		};
+
+		if (row.lower <= LshSearchBound(search))
+			add_candidate(search, &row);
 		else
-			search->others.rows[search->others.count++] = others.rows[i];
+			search->others[search->nothers++] = *other;
 	}
 
 	search->changed = 0;

@@ -4,9 +4,12 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "catalog/index.h"
 #include "commands/vacuum.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 
 #include "am/am_visited.h"
@@ -262,13 +265,38 @@ lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	return vacuum.stats;
 }
 
+/*
+ * Measures an index anew that has grown.  What other sessions have cached they learn to
+ * be old when we commit; until then they go on with it.
+ */
+static void
+recalibrate(Relation rel)
+{
+	LshIndex	index;
+	LshSample	sample;
+	Relation	heap;
+
+	LshOpen(&index, rel);
+	if (!LshHasGrown(&index))
+		return;
+
+	heap = table_open(rel->rd_index->indrelid, AccessShareLock);
+	sample.space = index.space;
+	LshDrawQueries(&sample, heap, rel, BuildIndexInfo(rel));
+	LshCalibrate(heap, rel, &sample, false);
+	table_close(heap, AccessShareLock);
+	CacheInvalidateRelcache(rel);
+}
+
 IndexBulkDeleteResult *
 lshvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
 	if (info->analyze_only)
 		return stats;
 
-	/* Without a bulk deletion there is nothing to report, and nothing to do. */
+	recalibrate(info->index);
+
+	/* Without a bulk deletion there is nothing to report. */
 	if (stats == NULL)
 		return NULL;
 

@@ -89,6 +89,16 @@ LshPrepareSearch(LshValue *value, const LshIndex *index, AnnQuery *query)
 {
 	value->query = query;
 	value->offset = 0;
+	if (index->space.bits > 0)
+	{
+		AnnForm		form = index->space.metric->form;
+
+		/* AnnFormDistance of AnnRabitqEstimate. */
+		value->norm_weight = form == ANN_FORM_L2 ? 1 : form == ANN_FORM_COSINE ? 0.5 : 0;
+		value->dot_weight = form == ANN_FORM_L2 ? 2 : 1;
+		value->limit = AnnRabitqPrepareLimit(query->prepared, query->norm2);
+	}
+
 	if (index->space.bits == 0)
 		value->hashed = hash_value(index, query->value);
 	else if (index->space.metric->form == ANN_FORM_IP)
@@ -123,13 +133,29 @@ encode(const AnnSpace *space, const float *rotated, LshRow row)
 		row->place.error = Min(ceil(factors.error / factors.norm / LSH_ERROR_UNIT), PG_UINT16_MAX);
 }
 
+double
+LshNearDistance(const LshValue *value, double share)
+{
+	const AnnQuery *query = value->query;
+	const AnnSpace *space = query->space;
+
+	if (space->bits > 0)
+	{
+		/* Under inner product near is not what is small. */
+		if (space->metric->form == ANN_FORM_IP)
+			return -INFINITY;
+		return value->norm_weight * 2 * share * share * query->norm2;
+	}
+	return space->metric == &ann_metric_bit_hamming ? share * space->dim / 2 : share;
+}
+
 void
 LshDistances(const LshValue *value, const LshRow *rows, int n, double *out)
 {
 	const AnnQuery *query = value->query;
-	AnnForm		form = query->space->metric->form;
 	const uint8 *levels[ANN_BATCH] = {NULL};
 	float		dots[ANN_BATCH];
+	double		base;
 
 	Assert(n <= ANN_BATCH);
 	if (query->space->bits == 0)
@@ -142,12 +168,12 @@ LshDistances(const LshValue *value, const LshRow *rows, int n, double *out)
 	for (int i = 0; i < n; i++)
 		levels[i] = ((LshCodeData *) rows[i]->code)->levels;
 	AnnRabitqDots(query->prepared, levels, n, dots);
+	base = value->offset + value->norm_weight * query->norm2;
 	for (int i = 0; i < n; i++)
 	{
 		const LshCodeData *code = (LshCodeData *) rows[i]->code;
-		double		squared = AnnRabitqEstimate(query->norm2, code->norm2, code->scale, dots[i]);
 
-		out[i] = AnnFormDistance(form, squared, query->norm2, code->norm2) + value->offset;
+		out[i] = base + value->norm_weight * code->norm2 - value->dot_weight * code->scale * dots[i];
 	}
 }
 
@@ -157,20 +183,21 @@ row_error(LshRow row, float norm)
 	return row->place.error * (float) LSH_ERROR_UNIT * norm;
 }
 
-double
-LshErrorLimit(const LshValue *value, LshRow row)
+void
+LshErrorLimits(const LshValue *value, const LshRow *rows, int n, float *limits)
 {
 	const AnnQuery *query = value->query;
-	AnnForm		form = query->space->metric->form;
-	float		norm;
-	double		squared;
+	float		factor = query->space->metric->form == ANN_FORM_L2 ? 1 : 0.5;
 
 	if (query->space->bits == 0)
-		return 0;
-
-	norm = sqrtf(((LshCodeData *) row->code)->norm2);
-	squared = AnnRabitqErrorLimit(query->prepared, norm, row_error(row, norm), query->norm2);
-	return form == ANN_FORM_L2 ? squared : squared / 2;
+	{
+		memset(limits, 0, sizeof(float) * n);
+		return;
+	}
+	for (int i = 0; i < n; i++)
+		limits[i] = factor * AnnRabitqErrorLimit(&value->limit,
+												 sqrtf(((LshCodeData *) rows[i]->code)->norm2),
+												 rows[i]->place.error * LSH_ERROR_UNIT);
 }
 
 AnnRabitqRange
@@ -202,7 +229,7 @@ LshPrepareRow(const LshIndex *index, Datum datum, LshRow *row, uint32 *keys)
 	AnnQuery	query;
 	void	   *hashed;
 
-	if (!AnnQueryPrepare(&query, &index->space, datum, false))
+	if (!AnnQueryRotate(&query, &index->space, datum))
 		return false;
 
 	*row = palloc0(index->row_size);

@@ -257,16 +257,14 @@ AnnRabitqBounds(const AnnRabitqQuery *query, const AnnRabitqFactors *factors,
 	return range;
 }
 
-double
-AnnRabitqErrorLimit(const AnnRabitqQuery *query, float norm, float error, double base)
+AnnRabitqLimit
+AnnRabitqPrepareLimit(const AnnRabitqQuery *query, double base)
 {
-	double		e;
-	double		rounding = 2.0 * query->rounding * (norm + sqrt(query->dim) * error);
+	AnnRabitqLimit limit;
 
-	if (norm <= 0.0)
-		return 0.0;
-
-	/* The cosine is misjudged by e if it is zero, and by e^2 more if it is negative. */
-	e = cosine_error(query, norm, error);
-	return add_rounding(2.0 * sqrt(base) * norm * e * (1.0 + e), rounding);
+	limit.deviations = cosine_error(query, 1.0, 1.0);
+	limit.reach = 2.0 * sqrt(base);
+	limit.rounding = 2.0 * query->rounding;
+	limit.root_dim = sqrt(query->dim);
+	return limit;
 }

@@ -139,9 +139,28 @@ extern AnnRabitqRange AnnRabitqBounds(const AnnRabitqQuery *query,
 									  double base, double estimate);
 
 /*
- * By how much the lower bound is below the estimate at most, whatever that is;
- * takes a fraction of the time.
+ * By how much the lower bound is below the estimate at most, whatever that is, or
+ * a little more; takes a fraction of the time.  The error is given relative to the
+ * norm.
  */
-extern double AnnRabitqErrorLimit(const AnnRabitqQuery *query, float norm, float error, double base);
+typedef struct AnnRabitqLimit
+{
+	double		deviations;
+	double		reach;			/* 2 |q - c| */
+	double		rounding;
+	double		root_dim;
+} AnnRabitqLimit;
+
+extern AnnRabitqLimit AnnRabitqPrepareLimit(const AnnRabitqQuery *query, double base);
+
+static inline double
+AnnRabitqErrorLimit(const AnnRabitqLimit *limit, double norm, double relative)
+{
+	double		e = limit->deviations * relative;
+
+	/* The cosine is misjudged by e if it is zero, and by e^2 more if it is negative. */
+	return norm * (limit->reach * e * (1.0 + e) +
+				   limit->rounding * (1.0 + limit->root_dim * relative));
+}
 
 #endif							/* ANN_RABITQ_H */

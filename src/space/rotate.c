@@ -24,30 +24,28 @@ random_words(uint64 *state, int n, uint64 *words)
 		words[i] = AnnRandom(state);
 }
 
-void
-AnnRotate(int dim, uint64 seed, const float *x, float *out)
+/* The largest power of two that is not above a multiple of 64. */
+static int
+leading_power(int padded)
 {
-	int			padded = AnnRotatedDim(dim);
-	uint64		signs[ANN_ROTATE_MAX_DIM / 64];
-	uint64		state = AnnMix(seed);
 	int			power = 64;
-	int			rest;
-	int			round;
-	int			i;
-
-	for (i = 0; i < dim; i++)
-	{
-		float		v = Min(x[i], ANN_ROTATE_MAX_ELEMENT);
-
-		out[i] = Max(v, -ANN_ROTATE_MAX_ELEMENT);
-	}
-	memset(out + dim, 0, (padded - dim) * sizeof(float));
 
 	while (power <= padded / 2)
 		power *= 2;
-	rest = padded - power;
+	return power;
+}
 
-	for (round = 0; round < ROUNDS; round++)
+/* Some rounds, in place. */
+static void
+rotate_rounds(int padded, uint64 seed, int rounds, float *out)
+{
+	uint64		signs[ANN_ROTATE_MAX_DIM / 64];
+	uint64		state = AnnMix(seed);
+	int			power = leading_power(padded);
+	int			rest = padded - power;
+	int			round;
+
+	for (round = 0; round < rounds; round++)
 	{
 		/* Alternate between the leading and the trailing dimensions. */
 		int			start = round % 2 == 0 ? 0 : rest;
@@ -65,4 +63,27 @@ AnnRotate(int dim, uint64 seed, const float *x, float *out)
 			ann_kernels.rotate_pairs(padded / 2, out, out + padded / 2);
 		}
 	}
+}
+
+void
+AnnRotate(int dim, uint64 seed, const float *x, float *out)
+{
+	int			padded = AnnRotatedDim(dim);
+	int			i;
+
+	for (i = 0; i < dim; i++)
+	{
+		float		v = Min(x[i], ANN_ROTATE_MAX_ELEMENT);
+
+		out[i] = Max(v, -ANN_ROTATE_MAX_ELEMENT);
+	}
+	memset(out + dim, 0, (padded - dim) * sizeof(float));
+	rotate_rounds(padded, seed, ROUNDS, out);
+}
+
+void
+AnnRotateAgain(int dim, uint64 seed, const float *x, float *out)
+{
+	memcpy(out, x, dim * sizeof(float));
+	rotate_rounds(dim, seed, leading_power(dim) == dim ? 1 : 2, out);
 }

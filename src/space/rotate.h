@@ -36,4 +36,10 @@ AnnRotatedDim(int dim)
  */
 extern void AnnRotate(int dim, uint64 seed, const float *x, float *out);
 
+/*
+ * Rotates what was rotated before, by another seed, and is of a multiple of 64
+ * dimensions: as random as that was, in a quarter to half the time.
+ */
+extern void AnnRotateAgain(int dim, uint64 seed, const float *x, float *out);
+
 #endif							/* ANN_ROTATE_H */

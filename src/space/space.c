@@ -236,9 +236,9 @@ encode(AnnQuery *query)
 	query->size = space->code_size;
 }
 
-/* Rotates the value of a query in a quantized space, and encodes it if asked to. */
+/* Rotates the value of a query in a quantized space. */
 static void
-quantize(AnnQuery *query, bool stored)
+rotate(AnnQuery *query)
 {
 	const AnnSpace *space = query->space;
 	float	   *x = palloc(sizeof(float) * space->dim);
@@ -251,15 +251,10 @@ quantize(AnnQuery *query, bool stored)
 		query->rotated[i] -= space->centre[i];
 
 	query->norm2 = ann_kernels.ip_f32(space->rotated_dim, query->rotated, query->rotated);
-	AnnRabitqPrepare(query->prepared, space->rotated_dim, space->bits, query->rotated);
-	if (space->near_bits > 0)
-		AnnQueryPrepareNear(query);
-	if (stored)
-		encode(query);
 }
 
-bool
-AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value, bool stored)
+static bool
+begin_query(AnnQuery *query, const AnnSpace *space, Datum value, bool stored)
 {
 	Datum		detoasted = PointerGetDatum(PG_DETOAST_DATUM(value));
 	int			dim = space->metric->dimensions(detoasted);
@@ -276,9 +271,31 @@ AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value, bool stored
 		return false;
 
 	if (space->bits > 0)
-		quantize(query, stored);
+		rotate(query);
 	else
 		AnnQuerySetCode(query, query->value, query->value_size);
+	return true;
+}
+
+bool
+AnnQueryRotate(AnnQuery *query, const AnnSpace *space, Datum value)
+{
+	return begin_query(query, space, value, false);
+}
+
+bool
+AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value, bool stored)
+{
+	if (!begin_query(query, space, value, stored))
+		return false;
+	if (space->bits == 0)
+		return true;
+
+	AnnRabitqPrepare(query->prepared, space->rotated_dim, space->bits, query->rotated);
+	if (space->near_bits > 0)
+		AnnQueryPrepareNear(query);
+	if (stored)
+		encode(query);
 	return true;
 }
 

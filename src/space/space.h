@@ -132,6 +132,12 @@ extern bool AnnSpaceValid(const AnnSpace *space, const void *code, Size size);
 extern bool AnnQueryPrepare(AnnQuery *query, const AnnSpace *space, Datum value, bool stored);
 
 /*
+ * The same of a value that is not to be compared with quantized codes, nor stored
+ * as one: takes less time.
+ */
+extern bool AnnQueryRotate(AnnQuery *query, const AnnSpace *space, Datum value);
+
+/*
  * Makes a query that can be set to one code after another; set again, it
  * forgets the one before.  The code must stay where it is.
  */

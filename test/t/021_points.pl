@@ -88,6 +88,7 @@ my @points = (
 	[ 'lsh W6', 1, 'lsh', $delete, $vacuum ],
 	[ 'lsh W7', 0, 'lsh', "$some; DELETE FROM TABLE WHERE id > 3", $vacuum ],
 	[ 'lsh W7', 1, 'lsh', "$some; $delete", $vacuum ],
+	[ 'lsh W9', 0, 'lsh', 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(2001, 6000) i', $vacuum ],
 	[ 'hnsw W1', 0, 'hnsw', '', $some ],
 	[ 'hnsw W2', 0, 'hnsw', '', $one ],
 	[ 'hnsw W3', 0, 'hnsw', '', $one ],
