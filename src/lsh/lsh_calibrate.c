@@ -126,7 +126,7 @@ settle_neighbours(AnnFetch *fetch, Snapshot snapshot, Probe *probe)
 static void
 find_neighbours(Relation heap, Relation rel, Probe *probes, int nprobes)
 {
-	AnnFetch   *fetch = AnnFetchBegin(heap, rel);
+	AnnFetch   *fetch = AnnFetchBegin(heap, rel, NULL);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	for (int i = 0; i < nprobes; i++)
