@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "ivfflat/ivfflat.h"
@@ -81,6 +82,15 @@ IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, flo
 		x[i] += residual[i];
 }
 
+/* The deviation of a sum; where squares vanish or overflow, the deviations added. */
+static inline float
+add_independent(float a, float b)
+{
+	float		square = a * a + b * b;
+
+	return square > FLT_MIN && square < FLT_MAX ? sqrtf(square) : a + b;
+}
+
 /*
  * What errs is the code, in proportion to the distance of the query from the
  * centre, and the rounding of the query, in proportion to the length of what the
@@ -92,8 +102,8 @@ IvfEstimateRows(const IvfIndex *index, const AnnRabitqQuery *prepared, double ba
 {
 	double		levels = (1 << index->bits) - 1;
 	double		length = sqrt(index->space.rotated_dim * levels * (levels + 2) / 12);
-	double		error = 2 * DEVIATIONS * sqrt(base);
-	double		rounding = 2 * prepared->rounding * length;
+	float		error = 2 * DEVIATIONS * sqrt(base);
+	float		rounding = 2 * prepared->rounding * length;
 	const uint8 *codes[ANN_BATCH] = {NULL};
 	float		dots[ANN_BATCH];
 
@@ -108,7 +118,7 @@ IvfEstimateRows(const IvfIndex *index, const AnnRabitqQuery *prepared, double ba
 		IvfCode		code = IvfRowCode(row);
 
 		squares[i].estimate = AnnRabitqEstimate(base, code->add, code->scale, dots[i]);
-		squares[i].error = hypot(error * IvfUnpackError(row->error), rounding * code->scale);
+		squares[i].error = add_independent(error * IvfUnpackError(row->error), rounding * code->scale);
 	}
 }
 
