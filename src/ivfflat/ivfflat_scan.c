@@ -224,7 +224,7 @@ ivf_scan_begin(AnnScan *scan)
 	scan->state = state;
 	IvfOpen(&state->index, scan->index);
 	IvfPointOfValue(&state->index, &scan->query, &state->point);
-	IvfQueueInit(&state->queue, &state->index, &state->point, IVF_SEARCH, ivfflat_probes);
+	IvfQueueInit(&state->queue, &state->index, &state->point, IVF_SCAN, ivfflat_probes);
 	state->probes = ivfflat_iterative_scan == IVF_ITERATIVE_SCAN_OFF ?
 		ivfflat_probes : Max(ivfflat_probes, ivfflat_max_probes);
 	state->seen = 0;

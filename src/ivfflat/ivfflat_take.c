@@ -54,7 +54,7 @@ prepare_rival(Contest *contest, int i, const IvfCentreData *own)
 
 	rival->base = seen.base;
 	rival->norm2 = centre->norm2;
-	rival->terms = IvfScoreTerms(index, IVF_ASSIGN, centre);
+	rival->terms = IvfScoreTerms(index, IVF_ASSIGN, centre->norm2);
 	if (index->bits > 0)
 		AnnRabitqPrepare(rival->prepared, index->space.rotated_dim, index->bits, contest->x);
 }
