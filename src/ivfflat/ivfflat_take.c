@@ -15,7 +15,7 @@
 #include "ivfflat/ivfflat_change.h"
 
 /* How many lists rows are taken from. */
-#define NEIGHBOURS 8
+#define NEIGHBOURS 32
 
 /* A centre that rows are compared with by their codes. */
 typedef struct Rival
