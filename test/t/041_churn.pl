@@ -15,8 +15,9 @@ my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement =
 	'ann.seed = 1', 'max_parallel_maintenance_workers = 0');
 AnnTest->data($node);
 
-# By how much recall may be less, and the size more, than when fresh.
-my %limits = (hnsw => [ 0.01, 1.5 ], ivfflat => [ 0.01, 1.5 ], lsh => [ 0.01, 1.5 ]);
+# By how much recall may be less, and the size more, than when fresh.  Of ivfflat's
+# 20 pages, a few are a great share.
+my %limits = (hnsw => [ 0.01, 1.5 ], ivfflat => [ 0.01, 1.6 ], lsh => [ 0.01, 1.5 ]);
 
 my $rows = 4000;
 my $dim = 48;
