@@ -27,7 +27,7 @@ BEGIN
 	DROP INDEX idx;
 END $$;
 SELECT quantizer, class, hits >= 198 AS hits,
-	CASE quantizer WHEN 'none' THEN reads = 0 WHEN 'sq8' THEN reads BETWEEN 10 AND 20 ELSE reads > 30 END AS reads
+	CASE quantizer WHEN 'none' THEN reads = 0 WHEN 'sq8' THEN reads BETWEEN 10 AND 20 ELSE reads > 20 END AS reads
 FROM (VALUES ('v', 'vector_l2_ops', '<->'), ('v', 'vector_cosine_ops', '<=>'), ('h', 'halfvec_ip_ops', '<#>')) o (col, class, operator),
 	(VALUES ('none'), ('rabitq'), ('sq8')) q (quantizer), search(quantizer, col, class, operator);
 

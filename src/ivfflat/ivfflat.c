@@ -35,7 +35,11 @@ typedef struct IvfOptions
 	AnnRerank	rerank;
 } IvfOptions;
 
-/* RaBitQ's codes of more dimensions than this have one bit for each, others two. */
+/*
+ * Bits per dimension of RaBitQ's codes.  The more there are the fewer rows are read from
+ * the table, and the more pages of lists: these have more rows of few dimensions.
+ */
+#define MAX_DIM_OF_THREE_BITS 192
 #define MAX_DIM_OF_TWO_BITS 384
 
 #define MAX_PROBES 32768
@@ -65,7 +69,7 @@ quantizer_bits(Quantizer quantizer, int dim)
 		case QUANTIZER_SQ8:
 			return IVF_SQ8_BITS;
 		default:
-			return dim <= MAX_DIM_OF_TWO_BITS ? 2 : 1;
+			return dim <= MAX_DIM_OF_THREE_BITS ? 3 : dim <= MAX_DIM_OF_TWO_BITS ? 2 : 1;
 	}
 }
 
@@ -73,11 +77,11 @@ quantizer_bits(Quantizer quantizer, int dim)
 static Quantizer
 choose_quantizer(const AnnSpace *space)
 {
-	Size		whole = offsetof(IvfRowData, data) + space->code_size;
-	Size		coded = offsetof(IvfRowData, data) + offsetof(IvfCodeData, levels) +
-		AnnRabitqCodeSize(space->rotated_dim, quantizer_bits(QUANTIZER_RABITQ, space->dim));
+	AnnSpace	coded = *space;
 
-	return whole < 2 * coded ? QUANTIZER_NONE : QUANTIZER_RABITQ;
+	coded.bits = quantizer_bits(QUANTIZER_RABITQ, space->dim);
+	return offsetof(IvfRowData, data) + space->code_size < 2 * IvfCodedSize(&coded) ?
+		QUANTIZER_NONE : QUANTIZER_RABITQ;
 }
 
 int

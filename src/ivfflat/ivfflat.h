@@ -85,6 +85,7 @@ typedef struct IvfList
 typedef enum IvfPurpose
 {
 	IVF_SEARCH,					/* lists with rows near to it */
+	IVF_SCAN,					/* the same; segments may have come before the first */
 	IVF_ASSIGN					/* the list it belongs to */
 } IvfPurpose;
 
@@ -149,6 +150,9 @@ extern int	IvfGetOptions(Relation rel, AnnSpace *space, bool *stored);
 
 /* ivfflat_page.c */
 
+/* The size of a row of a space that has a code, without the place of its value. */
+extern Size IvfCodedSize(const AnnSpace *space);
+
 /* Does a row of such an index fit a page? */
 extern bool IvfRowFits(const AnnSpace *space, bool stored);
 
@@ -203,7 +207,8 @@ typedef struct IvfWalk
 {
 	IvfIndex   *index;
 	uint32		list;
-	bool		stable;			/* the change lock is held */
+	bool		stable;			/* the change lock is held, and the first is the first */
+	bool		back;			/* at segments before it */
 	uint64		count;			/* segments so far */
 
 	/* The segment, and the next one's place. */
@@ -212,6 +217,7 @@ typedef struct IvfWalk
 	IvfSegment	segment;
 	int			capacity;
 	ItemPointerData next;
+	ItemPointerData previous;	/* of the one the walk began with */
 
 	/* The list was replaced meanwhile. */
 	bool		gone;
@@ -255,7 +261,7 @@ typedef struct IvfTerms
 	float		factor;
 } IvfTerms;
 
-extern IvfTerms IvfScoreTerms(const IvfIndex *index, IvfPurpose purpose, const IvfCentreData *centre);
+extern IvfTerms IvfScoreTerms(const IvfIndex *index, IvfPurpose purpose, float norm2);
 
 /* Looks at n centres from a point: scores and bases. */
 extern void IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
@@ -309,9 +315,12 @@ extern void IvfArrange(const IvfIndex *index, float *x, int n);
  */
 extern void IvfCreate(const IvfIndex *index, ForkNumber fork, const char *centres, int n);
 
-/* Adds all groups, as lists of which score and blkno, the page, are set. */
-extern void IvfReadGroups(IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
-						  ivf_list_heap *groups);
+/*
+ * Adds all groups, of which the metapage names the first page, as lists of which score
+ * and blkno, the page, are set.
+ */
+extern void IvfReadGroups(IvfIndex *index, const IvfMetaPageData *meta, const IvfPoint *point,
+						  IvfPurpose purpose, ivf_list_heap *groups);
 
 /*
  * Makes room for another centre beside that of a list, and returns the block where
@@ -346,6 +355,10 @@ extern void IvfRememberTargets(const IvfIndex *index);
  */
 extern bool IvfFindCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
 						  IvfList *list);
+
+/* Adds all lists for a scan, likewise. */
+extern bool IvfListCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
+						  ivf_list_heap *lists);
 
 /* ivfflat_row.c */
 

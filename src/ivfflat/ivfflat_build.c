@@ -196,10 +196,12 @@ link_lists(IvfIndex *index, IvfMemory *memory)
 	IvfMetaPageData *meta;
 	uint64		rows = 0;
 	ivf_list_heap groups;
+	IvfMetaPageData now;
 	AnnEdit		meta_edit;
 
 	ivf_list_heap_init(&groups, 64);
-	IvfReadGroups(index, NULL, IVF_ASSIGN, &groups);
+	IvfReadMeta(index, &now);
+	IvfReadGroups(index, &now, NULL, IVF_ASSIGN, &groups);
 	while (groups.count > 0)
 	{
 		Buffer		buf = AnnReadBuffer(index->rel, ivf_list_heap_pop(&groups).blkno, IVF_PAGE_CENTRES, NULL,
@@ -298,7 +300,7 @@ ivf_build_begin(AnnBuild *build)
 
 		state->centres[i] = centre;
 		state->levels[i] = centre->levels;
-		state->terms[i] = IvfScoreTerms(&state->index, IVF_ASSIGN, centre);
+		state->terms[i] = IvfScoreTerms(&state->index, IVF_ASSIGN, centre->norm2);
 		state->terms[i].factor *= centre->scale;
 	}
 	build->state = state;

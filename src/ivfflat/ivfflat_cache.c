@@ -1,7 +1,7 @@
 /*
  * ivfflat_cache.c
- *	  What a backend remembers of an index from one insert to the next: the fixed
- *	  part of the metapage, where there was room, and the centres.
+ *	  What a backend remembers of an index from one search or insert to the next: the
+ *	  fixed part of the metapage, where there was room, and the centres.
  *
  * All of it is one chunk, rd_amcache, which may be gone at the next call.
  */
@@ -19,8 +19,11 @@
 typedef struct CachedCentre
 {
 	uint32		list;
-	BlockNumber blkno;
+	ItemPointerData first;		/* then; segments may have come before it since */
 	OffsetNumber offset;
+	BlockNumber blkno;
+	float		norm2;
+	float		scale;
 	IvfTerms	terms;			/* for IVF_ASSIGN, of a dot product of levels */
 } CachedCentre;
 
@@ -95,9 +98,12 @@ add_centre(const IvfIndex *index, IvfCache *cache, int room, const IvfCentrePage
 	CachedCentre *copy = &cache->centres[cache->count];
 
 	copy->list = centre->list;
-	copy->blkno = page->blkno;
+	copy->first = centre->first;
 	copy->offset = page->offsets[i];
-	copy->terms = IvfScoreTerms(index, IVF_ASSIGN, centre);
+	copy->blkno = page->blkno;
+	copy->norm2 = centre->norm2;
+	copy->scale = centre->scale;
+	copy->terms = IvfScoreTerms(index, IVF_ASSIGN, centre->norm2);
 	copy->terms.factor *= centre->scale;
 	memcpy(get_levels(cache, room) + levels_size(index) * cache->count, centre->levels, levels_size(index));
 	cache->count++;
@@ -124,7 +130,7 @@ read_centres(IvfIndex *index, const IvfMetaPageData *meta)
 	rel->rd_amcache = cache;
 
 	ivf_list_heap_init(&groups, 64);
-	IvfReadGroups(index, NULL, IVF_ASSIGN, &groups);
+	IvfReadGroups(index, meta, NULL, IVF_ASSIGN, &groups);
 	while (groups.count > 0 && IvfReadCentres(index, ivf_list_heap_pop(&groups).blkno, IVF_PAGE_CENTRES, &page))
 	{
 		for (int i = 0; i < page.count && cache->count < meta->lists; i++)
@@ -133,33 +139,50 @@ read_centres(IvfIndex *index, const IvfMetaPageData *meta)
 	}
 }
 
-bool
-IvfFindCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
-			  IvfList *list)
+/* The centres as the metapage says they are; NULL if they take more than work_mem. */
+static IvfCache *
+get_centres(IvfIndex *index, const IvfMetaPageData *meta)
 {
 	IvfCache   *cache = index->rel->rd_amcache;
-	float		best_score = INFINITY;
-	int			best = 0;
 
 	if (meta->lists == 0 || cache_size(index, meta->lists) > work_mem * (Size) 1024)
-		return false;
+		return NULL;
 	if (cache == NULL || cache->count == 0 || cache->changes != meta->changes)
 		read_centres(index, meta);
 
 	cache = index->rel->rd_amcache;
-	if (cache == NULL || cache->count < meta->lists)
+	return cache != NULL && cache->count == meta->lists ? cache : NULL;
+}
+
+/* Compares a point with centres from one on, ANN_BATCH at most; returns how many. */
+static int
+compare_centres(const IvfIndex *index, IvfCache *cache, const IvfPoint *point, int first, float *dots)
+{
+	int			n = Min(cache->count - first, ANN_BATCH);
+	const uint8 *levels[ANN_BATCH];
+
+	for (int i = 0; i < n; i++)
+		levels[i] = get_levels(cache, cache->count) + levels_size(index) * (first + i);
+	AnnRabitqDots(point->prepared, levels, n, dots);
+	return n;
+}
+
+bool
+IvfFindCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
+			  IvfList *list)
+{
+	IvfCache   *cache = get_centres(index, meta);
+	float		dots[ANN_BATCH];
+	float		best_score = INFINITY;
+	int			best = 0;
+	int			n;
+
+	if (cache == NULL)
 		return false;
 
-	for (int first = 0; first < cache->count; first += ANN_BATCH)
+	for (int first = 0; first < cache->count; first += n)
 	{
-		int			n = Min(cache->count - first, ANN_BATCH);
-		const uint8 *levels[ANN_BATCH];
-		float		dots[ANN_BATCH];
-
-		for (int i = 0; i < n; i++)
-			levels[i] = get_levels(cache, cache->count) + levels_size(index) * (first + i);
-		AnnRabitqDots(point->prepared, levels, n, dots);
-
+		n = compare_centres(index, cache, point, first, dots);
 		for (int i = 0; i < n; i++)
 		{
 			IvfTerms	terms = cache->centres[first + i].terms;
@@ -175,5 +198,35 @@ IvfFindCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *met
 	list->number = cache->centres[best].list;
 	list->blkno = cache->centres[best].blkno;
 	list->offset = cache->centres[best].offset;
+	return true;
+}
+
+bool
+IvfListCached(IvfIndex *index, const IvfPoint *point, const IvfMetaPageData *meta,
+			  ivf_list_heap *lists)
+{
+	IvfCache   *cache = get_centres(index, meta);
+	float		dots[ANN_BATCH];
+	int			n;
+
+	if (cache == NULL)
+		return false;
+
+	for (int first = 0; first < cache->count; first += n)
+	{
+		n = compare_centres(index, cache, point, first, dots);
+		for (int i = 0; i < n; i++)
+		{
+			const CachedCentre *centre = &cache->centres[first + i];
+			IvfTerms	terms = IvfScoreTerms(index, IVF_SCAN, centre->norm2);
+			double		dot = (double) centre->scale * dots[i];
+			IvfList		list = {.number = centre->list,.first = centre->first,
+			.blkno = centre->blkno,.offset = centre->offset};
+
+			list.base = Max(point->norm2 + centre->norm2 - 2 * dot, 0);
+			list.score = terms.offset + terms.factor * dot;
+			ivf_list_heap_push(lists, &list);
+		}
+	}
 	return true;
 }

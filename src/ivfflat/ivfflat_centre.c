@@ -82,15 +82,15 @@ IvfMakeCentre(const IvfIndex *index, uint32 list, const float *x, IvfCentre cent
  * more.
  */
 IvfTerms
-IvfScoreTerms(const IvfIndex *index, IvfPurpose purpose, const IvfCentreData *centre)
+IvfScoreTerms(const IvfIndex *index, IvfPurpose purpose, float norm2)
 {
 	AnnForm		form = index->space.metric->form;
 
 	if (form == ANN_FORM_L2)
-		return (IvfTerms) {centre->norm2, -2};
-	if (form == ANN_FORM_IP && purpose == IVF_SEARCH)
+		return (IvfTerms) {norm2, -2};
+	if (form == ANN_FORM_IP && purpose != IVF_ASSIGN)
 		return (IvfTerms) {0, -1};
-	return (IvfTerms) {0, centre->norm2 > 0 ? -1 / sqrtf(centre->norm2) : 0};
+	return (IvfTerms) {0, norm2 > 0 ? -1 / sqrtf(norm2) : 0};
 }
 
 void
@@ -111,7 +111,7 @@ IvfCompare(const IvfIndex *index, const IvfPoint *point, IvfPurpose purpose,
 		{
 			const IvfCentreData *centre = centres[first + i];
 			IvfList    *list = &lists[first + i];
-			IvfTerms	terms = IvfScoreTerms(index, purpose, centre);
+			IvfTerms	terms = IvfScoreTerms(index, purpose, centre->norm2);
 			double		dot = (double) centre->scale * dots[i];
 
 			list->base = Max(point->norm2 + centre->norm2 - 2 * dot, 0);
@@ -171,6 +171,12 @@ IvfFindList(IvfIndex *index, const IvfPoint *point, IvfList *list, IvfCentre cen
  */
 
 /*
+ * Centres are remembered where a search would see more than this share of them: it
+ * takes less time to look at all, and none of them has to be read again.
+ */
+#define CACHED_SHARE 4
+
+/*
  * How many centres are seen before one is taken for the nearest: so many for each
  * list that is wanted, and so many for the root of the number of lists.  With
  * that the nearest are hardly ever in another group.
@@ -205,10 +211,17 @@ IvfQueueRefresh(IvfQueue *queue)
 	IvfReadMeta(queue->index, &meta);
 	queue->changes = meta.changes;
 	queue->nlists = meta.lists;
-	queue->seen = 0;
 	ivf_list_heap_reset(&queue->lists);
 	ivf_list_heap_reset(&queue->groups);
-	IvfReadGroups(queue->index, queue->point, queue->purpose, &queue->groups);
+
+	queue->seen = meta.lists;
+	if (queue->purpose == IVF_SCAN && queue->point != NULL &&
+		IvfCentresSeen(meta.lists, queue->wanted) > meta.lists / CACHED_SHARE &&
+		IvfListCached(queue->index, queue->point, &meta, &queue->lists))
+		return;
+
+	queue->seen = 0;
+	IvfReadGroups(queue->index, &meta, queue->point, queue->purpose, &queue->groups);
 }
 
 /* Reads the nearest group; if that is gone, so it is with its lists. */
@@ -238,8 +251,7 @@ read_group(IvfQueue *queue)
 		describe_list(page.centres[i], &lists[i]);
 		lists[i].blkno = blkno;
 		lists[i].offset = page.offsets[i];
-		if (!AnnVisitedHas(&queue->visited, lists[i].number))
-			ivf_list_heap_push(&queue->lists, &lists[i]);
+		ivf_list_heap_push(&queue->lists, &lists[i]);
 	}
 	queue->seen += page.count;
 	UnlockReleaseBuffer(page.buf);
@@ -266,15 +278,16 @@ IvfQueueNext(IvfQueue *queue, IvfList *list)
 		while (queue->groups.count > 0 && !is_enough(queue))
 			read_group(queue);
 		if (queue->lists.count > 0)
-			break;
+		{
+			*list = ivf_list_heap_pop(&queue->lists);
+			if (AnnVisitedAdd(&queue->visited, list->number))
+				return true;
+			continue;
+		}
 
 		IvfReadMeta(queue->index, &meta);
 		if (meta.changes == queue->changes)
 			return false;
 		IvfQueueRefresh(queue);
 	}
-
-	*list = ivf_list_heap_pop(&queue->lists);
-	AnnVisitedAdd(&queue->visited, list->number);
-	return true;
 }

@@ -178,6 +178,9 @@ check_groups(IvfVerifier *verifier)
 static bool
 walk_list(IvfVerifier *verifier, uint32 list, ItemPointerData at)
 {
+	ItemPointerData before;
+
+	ItemPointerSetInvalid(&before);
 	while (ItemPointerIsValid(&at))
 	{
 		BlockNumber blkno = ItemPointerGetBlockNumberNoCheck(&at);
@@ -190,8 +193,11 @@ walk_list(IvfVerifier *verifier, uint32 list, ItemPointerData at)
 			segment = get_item(verifier, offset, IvfSegmentSize(verifier->index.row_size, 1), &size, &damaged);
 		if (segment == NULL || segment->list != list)
 			return false;
+		if (ItemPointerIsValid(&segment->previous) && ItemPointerCompare(&segment->previous, &before) != 0)
+			return false;
 		if (!AnnTidsAdd(verifier->segments, &at))
 			return false;
+		before = at;
 		at = segment->next;
 	}
 	return true;

@@ -251,15 +251,14 @@ read_groups(IvfIndex *index, BlockNumber blkno, IvfCentrePage *page)
 }
 
 void
-IvfReadGroups(IvfIndex *index, const IvfPoint *point, IvfPurpose purpose, ivf_list_heap *groups)
+IvfReadGroups(IvfIndex *index, const IvfMetaPageData *meta, const IvfPoint *point,
+			  IvfPurpose purpose, ivf_list_heap *groups)
 {
 	IvfList    *lists = palloc0(sizeof(IvfList) * index->centres_per_page);
 	BlockNumber pages = 0;
-	IvfMetaPageData meta;
 	IvfCentrePage page;
 
-	IvfReadMeta(index, &meta);
-	for (BlockNumber blkno = meta.first_groups; blkno != InvalidBlockNumber;
+	for (BlockNumber blkno = meta->first_groups; blkno != InvalidBlockNumber;
 		 blkno = next_groups(index, &page, &pages))
 	{
 		read_groups(index, blkno, &page);

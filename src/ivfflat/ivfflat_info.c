@@ -51,10 +51,12 @@ static void
 read_lists(Survey *survey)
 {
 	IvfIndex   *index = &survey->index;
+	IvfMetaPageData meta;
 	ivf_list_heap groups;
 
 	ivf_list_heap_init(&groups, 64);
-	IvfReadGroups(index, NULL, IVF_ASSIGN, &groups);
+	IvfReadMeta(index, &meta);
+	IvfReadGroups(index, &meta, NULL, IVF_ASSIGN, &groups);
 	while (groups.count > 0)
 	{
 		IvfCentrePage page;

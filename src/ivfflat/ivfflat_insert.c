@@ -47,6 +47,26 @@ append(IvfIndex *index, const IvfList *list, IvfRow row, int *count)
 }
 
 /*
+ * The page of what was the first segment of a list, which now learns what comes before
+ * it; or the metapage, which makes those who remember that there was none forget it.
+ */
+static Buffer
+lock_successor(IvfIndex *index, const IvfList *list)
+{
+	Buffer		buf;
+	IvfSegment	segment;
+	int			capacity;
+
+	if (!ItemPointerIsValid(&list->first))
+		return AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
+	if (!IvfReadSegment(index, &list->first, list->number, BUFFER_LOCK_EXCLUSIVE,
+						&buf, &segment, &capacity))
+		AnnCorrupted(index->rel, ItemPointerGetBlockNumber(&list->first),
+					 "The first segment of a list is missing");
+	return buf;
+}
+
+/*
  * Puts a new segment, with one row, in front of a list.  buf is the page of the
  * centre, of which it gives up the lock.
  */
@@ -56,21 +76,28 @@ prepend(IvfIndex *index, IvfList *list, Buffer buf, IvfRow row)
 	int			capacity = Min(Max(list->rows / IVF_SPARE_SHARE, MIN_CAPACITY), index->rows_per_page);
 	Size		size = IvfSegmentSize(index->row_size, capacity);
 	IvfSegment	segment = palloc0(size);
+	Buffer		successor = lock_successor(index, list);
 	Buffer		other = AnnAllocate(index->rel, IVF_PAGE_LISTS, MAXALIGN(size) + sizeof(ItemIdData),
 									&index->target);
 	IvfCentre	centre;
-	OffsetNumber offset;
+	ItemPointerData at;
 	AnnEdit		edit;
 
 	segment->list = list->number;
 	segment->next = list->first;
+	ItemPointerSetInvalid(&segment->previous);
 	segment->count = 1;
 	memcpy(IvfSegmentRow(segment, index->row_size, 0), row, index->row_size);
 
 	AnnEditBegin(&edit, index->rel, false);
-	offset = AnnEditAddItem(&edit, other, IVF_PAGE_LISTS, segment, size);
+	ItemPointerSet(&at, BufferGetBlockNumber(other),
+				   AnnEditAddItem(&edit, other, IVF_PAGE_LISTS, segment, size));
+	if (ItemPointerIsValid(&list->first))
+		((IvfSegment) AnnEditItem(&edit, successor, ItemPointerGetOffsetNumber(&list->first)))->previous = at;
+	else
+		((IvfMetaPageData *) AnnMetaContents(AnnEditPage(&edit, successor)))->changes++;
 	centre = AnnEditItem(&edit, buf, list->offset);
-	ItemPointerSet(&centre->first, BufferGetBlockNumber(other), offset);
+	centre->first = at;
 	centre->rows = list->rows;
 	AnnEditCommit(&edit);
 	AnnPoint("ivfflat W3");

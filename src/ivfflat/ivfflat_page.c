@@ -26,15 +26,18 @@ choose_centre_bits(const AnnSpace *space)
 	return Min(room / space->rotated_dim, 8);
 }
 
+Size
+IvfCodedSize(const AnnSpace *space)
+{
+	return offsetof(IvfRowData, data) + offsetof(IvfCodeData, levels) +
+		AnnRabitqCodeSize(space->rotated_dim, space->bits);
+}
+
 /* Where in a row its value is, or the place of that, after the code. */
 static Size
 value_offset(const AnnSpace *space)
 {
-	Size		offset = offsetof(IvfRowData, data);
-
-	if (space->bits > 0)
-		offset += offsetof(IvfCodeData, levels) + AnnRabitqCodeSize(space->rotated_dim, space->bits);
-	return offset;
+	return space->bits > 0 ? IvfCodedSize(space) : INTALIGN(offsetof(IvfRowData, data));
 }
 
 static Size
@@ -48,7 +51,10 @@ value_size(const AnnSpace *space, bool stored)
 static Size
 row_size(const AnnSpace *space, bool stored)
 {
-	return INTALIGN(value_offset(space) + value_size(space, stored));
+	Size		size = value_offset(space) + value_size(space, stored);
+
+	/* Of what is in a code, nothing is aligned. */
+	return space->bits > 0 ? SHORTALIGN(size) : INTALIGN(size);
 }
 
 bool
@@ -294,6 +300,7 @@ IvfWalkBegin(IvfWalk *walk, IvfIndex *index, uint32 list, ItemPointerData first,
 	walk->index = index;
 	walk->list = list;
 	walk->stable = stable;
+	walk->back = false;
 	walk->count = 0;
 	walk->next = first;
 	walk->gone = false;
@@ -316,6 +323,13 @@ bool
 IvfWalkNext(IvfWalk *walk, int lockmode)
 {
 	CHECK_FOR_INTERRUPTS();
+
+	/* Then to those that have come since we heard of the first. */
+	if (!ItemPointerIsValid(&walk->next) && !walk->stable && !walk->back && walk->count > 0)
+	{
+		walk->back = true;
+		walk->next = walk->previous;
+	}
 	if (!ItemPointerIsValid(&walk->next))
 		return false;
 
@@ -328,7 +342,9 @@ IvfWalkNext(IvfWalk *walk, int lockmode)
 	if (walk->gone)
 		return false;
 
-	walk->next = walk->segment->next;
+	if (walk->count == 1)
+		walk->previous = walk->segment->previous;
+	walk->next = walk->back ? walk->segment->previous : walk->segment->next;
 	return true;
 }
 
@@ -350,6 +366,7 @@ write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int capac
 
 	segment->list = list;
 	segment->next = *first;
+	ItemPointerSetInvalid(&segment->previous);
 	segment->count = n;
 	for (int i = 0; i < n; i++)
 		memcpy(IvfSegmentRow(segment, index->row_size, i), rows[i], index->row_size);

@@ -58,39 +58,38 @@ typedef struct IvfSegmentData
 {
 	uint32		list;
 	ItemPointerData next;
+	ItemPointerData previous;	/* came later, and is before it in the list; or invalid */
 	uint16		count;
 	uint16		flags;
-	uint16		unused;
 	char		rows[FLEXIBLE_ARRAY_MEMBER];
 } IvfSegmentData;
 
 typedef IvfSegmentData *IvfSegment;
 
-StaticAssertDecl(offsetof(IvfSegmentData, rows) == 16, "ivfflat segment is on disk");
+StaticAssertDecl(offsetof(IvfSegmentData, rows) == 20, "ivfflat segment is on disk");
 
-typedef struct IvfRowData
-{
-	ItemPointerData tid;
-	uint16		error;			/* of the code; upper half of a float */
-	char		data[FLEXIBLE_ARRAY_MEMBER];	/* a whole value; or an IvfCode, and
-												 * perhaps the place of the value */
-} IvfRowData;
-
-typedef IvfRowData *IvfRow;
-
-StaticAssertDecl(offsetof(IvfRowData, data) == 8, "ivfflat row is on disk");
-
-/* The code of a residual; see AnnRabitqFactors. */
+/* The code of a residual: an IvfFactors, packed, and levels. */
 typedef struct IvfCodeData
 {
-	float		add;
-	float		scale;
+	char		scale_and_error[sizeof(uint32)];
+	char		add[sizeof(float)];
 	uint8		levels[FLEXIBLE_ARRAY_MEMBER];
 } IvfCodeData;
 
 typedef IvfCodeData *IvfCode;
 
 StaticAssertDecl(offsetof(IvfCodeData, levels) == 8, "ivfflat row is on disk");
+
+typedef struct IvfRowData
+{
+	ItemPointerData tid;
+	char		data[FLEXIBLE_ARRAY_MEMBER];	/* an IvfCode, and perhaps the place of the
+												 * value; or, aligned, a whole value */
+} IvfRowData;
+
+typedef IvfRowData *IvfRow;
+
+StaticAssertDecl(offsetof(IvfRowData, data) == 6, "ivfflat row is on disk");
 
 static inline Size
 IvfSegmentSize(Size row_size, int capacity)
@@ -126,24 +125,81 @@ IvfRemoveRow(IvfSegment segment, Size row_size, int i)
 			   IvfSegmentRow(segment, row_size, segment->count), row_size);
 }
 
-/* The error of a row, rounded up to the half of a float, and back. */
-static inline uint16
-IvfPackError(float error)
+/* See AnnRabitqFactors. */
+typedef struct IvfFactors
+{
+	float		add;
+	float		scale;
+	float		error;
+} IvfFactors;
+
+static inline uint32
+IvfFloatBits(float x)
 {
 	uint32		bits;
 
-	memcpy(&bits, &error, sizeof(bits));
-	return (bits >> 16) + ((bits & 0xFFFF) != 0);
+	memcpy(&bits, &x, sizeof(bits));
+	return bits;
 }
 
 static inline float
-IvfUnpackError(uint16 packed)
+IvfBitsFloat(uint32 bits)
 {
-	uint32		bits = (uint32) packed << 16;
-	float		error;
+	float		x;
 
-	memcpy(&error, &bits, sizeof(error));
-	return error;
+	memcpy(&x, &bits, sizeof(x));
+	return x;
+}
+
+/*
+ * A scale has no sign, and is rounded to 24 bits.  An error is a multiple of it, hardly
+ * ever far from the same one: a byte has the exponent, from -8 on, and four bits more; 0
+ * is no error.
+ */
+#define IVF_SCALE_LOST 7
+#define IVF_ERROR_LOST 19
+#define IVF_ERROR_LEAST ((uint32) (127 - 8) << 23)
+
+static inline uint32
+IvfRoundBits(uint32 bits, int lost)
+{
+	return (bits + (1 << (lost - 1))) >> lost;
+}
+
+static inline float
+IvfRoundScale(float scale)
+{
+	return IvfBitsFloat(IvfRoundBits(IvfFloatBits(scale), IVF_SCALE_LOST) << IVF_SCALE_LOST);
+}
+
+/* The scale has been rounded. */
+static inline void
+IvfPackFactors(const IvfFactors *factors, IvfCode code)
+{
+	uint32		packed = IvfFloatBits(factors->scale) >> IVF_SCALE_LOST << 8;
+
+	if (factors->error > 0 && factors->scale > 0)
+	{
+		uint32		ratio = IvfFloatBits(factors->error / factors->scale);
+		uint32		error = IvfRoundBits(Max(ratio, IVF_ERROR_LEAST) - IVF_ERROR_LEAST, IVF_ERROR_LOST);
+
+		packed |= Max(Min(error, 255), 1);
+	}
+	memcpy(code->scale_and_error, &packed, sizeof(packed));
+	memcpy(code->add, &factors->add, sizeof(float));
+}
+
+static inline void
+IvfUnpackFactors(const IvfCodeData *code, IvfFactors *factors)
+{
+	uint32		packed;
+	uint32		error;
+
+	memcpy(&packed, code->scale_and_error, sizeof(packed));
+	memcpy(&factors->add, code->add, sizeof(float));
+	factors->scale = IvfBitsFloat(packed >> 8 << IVF_SCALE_LOST);
+	error = packed & 0xFF;
+	factors->error = error > 0 ? factors->scale * IvfBitsFloat(IVF_ERROR_LEAST + (error << IVF_ERROR_LOST)) : 0;
 }
 
 #endif							/* IVFFLAT_PAGE_H */

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "ivfflat/ivfflat.h"
@@ -34,9 +35,9 @@ IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint 
 	float	   *c = index->scratch + dim;
 	IvfCode		code = IvfRowCode(row);
 	AnnRabitqFactors factors;
+	IvfFactors	kept;
 
 	row->tid = *tid;
-	row->error = 0;
 	memcpy(IvfRowValue(index, row), value, index->value_size);
 	if (index->bits == 0)
 		return;
@@ -45,11 +46,19 @@ IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint 
 	for (int i = 0; i < dim; i++)
 		residual[i] = point->x[i] - c[i];
 	AnnRabitqEncode(dim, index->bits, residual, c, code->levels, &factors);
-	row->error = IvfPackError(factors.error);
-	code->scale = factors.scale;
-	code->add = factors.add;
+	kept.scale = IvfRoundScale(factors.scale);
+	kept.error = factors.error;
+	kept.add = factors.add;
+	if (factors.scale > 0)
+	{
+		double		norm2 = (double) factors.norm * factors.norm;
+
+		/* The rest is a product with the scale. */
+		kept.add = norm2 + (factors.add - norm2) * kept.scale / factors.scale;
+	}
 	if (index->space.metric->form == ANN_FORM_IP)
-		code->add -= point->norm2;
+		kept.add -= point->norm2;
+	IvfPackFactors(&kept, code);
 }
 
 /* The rotated vector of a value at full precision. */
@@ -68,17 +77,28 @@ IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, flo
 {
 	int			dim = index->space.rotated_dim;
 	float	   *residual = index->scratch;
+	IvfFactors	factors;
 
 	if (index->bits == 0)
 	{
-		rotate_value(index, row->data, x);
+		rotate_value(index, IvfRowValue(index, row), x);
 		return;
 	}
 
-	AnnRabitqDecode(dim, index->bits, IvfRowCode(row)->levels, IvfRowCode(row)->scale, residual);
+	IvfUnpackFactors(IvfRowCode(row), &factors);
+	AnnRabitqDecode(dim, index->bits, IvfRowCode(row)->levels, factors.scale, residual);
 	IvfDecodeCentre(index, centre, x);
 	for (int i = 0; i < dim; i++)
 		x[i] += residual[i];
+}
+
+/* The deviation of a sum; where squares vanish or overflow, the deviations added. */
+static inline float
+add_independent(float a, float b)
+{
+	float		square = a * a + b * b;
+
+	return square > FLT_MIN && square < FLT_MAX ? sqrtf(square) : a + b;
 }
 
 /*
@@ -92,8 +112,8 @@ IvfEstimateRows(const IvfIndex *index, const AnnRabitqQuery *prepared, double ba
 {
 	double		levels = (1 << index->bits) - 1;
 	double		length = sqrt(index->space.rotated_dim * levels * (levels + 2) / 12);
-	double		error = 2 * DEVIATIONS * sqrt(base);
-	double		rounding = 2 * prepared->rounding * length;
+	float		error = 2 * DEVIATIONS * sqrt(base);
+	float		rounding = 2 * prepared->rounding * length;
 	const uint8 *codes[ANN_BATCH] = {NULL};
 	float		dots[ANN_BATCH];
 
@@ -105,10 +125,11 @@ IvfEstimateRows(const IvfIndex *index, const AnnRabitqQuery *prepared, double ba
 	for (int i = 0; i < n; i++)
 	{
 		IvfRow		row = (IvfRow) (rows + index->row_size * i);
-		IvfCode		code = IvfRowCode(row);
+		IvfFactors	factors;
 
-		squares[i].estimate = AnnRabitqEstimate(base, code->add, code->scale, dots[i]);
-		squares[i].error = hypot(error * IvfUnpackError(row->error), rounding * code->scale);
+		IvfUnpackFactors(IvfRowCode(row), &factors);
+		squares[i].estimate = AnnRabitqEstimate(base, factors.add, factors.scale, dots[i]);
+		squares[i].error = add_independent(error * factors.error, rounding * factors.scale);
 	}
 }
 
@@ -130,10 +151,10 @@ IvfReadStored(IvfIndex *index, IvfRow row, float *x)
 bool
 IvfRowValid(const IvfIndex *index, IvfRow row)
 {
-	IvfCode		code = IvfRowCode(row);
+	IvfFactors	factors;
 
 	if (index->bits == 0)
-		return AnnSpaceValid(&index->space, row->data, index->space.code_size);
-	return isfinite(code->add) && isfinite(code->scale) && code->scale >= 0 &&
-		isfinite(IvfUnpackError(row->error)) && IvfUnpackError(row->error) >= 0;
+		return AnnSpaceValid(&index->space, IvfRowValue(index, row), index->space.code_size);
+	IvfUnpackFactors(IvfRowCode(row), &factors);
+	return isfinite(factors.add) && isfinite(factors.scale);
 }

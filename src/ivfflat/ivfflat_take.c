@@ -15,7 +15,7 @@
 #include "ivfflat/ivfflat_change.h"
 
 /* How many lists rows are taken from. */
-#define NEIGHBOURS 8
+#define NEIGHBOURS 32
 
 /* A centre that rows are compared with by their codes. */
 typedef struct Rival
@@ -54,7 +54,7 @@ prepare_rival(Contest *contest, int i, const IvfCentreData *own)
 
 	rival->base = seen.base;
 	rival->norm2 = centre->norm2;
-	rival->terms = IvfScoreTerms(index, IVF_ASSIGN, centre);
+	rival->terms = IvfScoreTerms(index, IVF_ASSIGN, centre->norm2);
 	if (index->bits > 0)
 		AnnRabitqPrepare(rival->prepared, index->space.rotated_dim, index->bits, contest->x);
 }

@@ -17,8 +17,13 @@
 #include "ivfflat/ivfflat_train.h"
 #include "space/kmeans.h"
 
-/* Rows of the sample for each list. */
-#define SAMPLE_PER_LIST 50
+/*
+ * Rows that centres are found from, for each: the more, the evener are lists.  What
+ * that takes grows with the root of the number of lists, so there are limits to it.
+ */
+#define SAMPLE_PER_LIST 200
+#define LARGE_SAMPLE 200000
+#define LEAST_PER_LIST 50
 
 typedef enum Phase
 {
@@ -84,18 +89,27 @@ plan(const IvfIndex *index, int lists)
 		.lists = lists};
 }
 
+/* How many rows there are to be in a sample. */
+static int
+sample_size(int lists)
+{
+	int64		rows = Min((int64) lists * SAMPLE_PER_LIST, LARGE_SAMPLE);
+
+	return (int) Max(rows, (int64) lists * LEAST_PER_LIST);
+}
+
 Size
 IvfTrainingSize(const IvfIndex *index, int lists, bool least)
 {
 	IvfTraining training = plan(index, lists);
 
-	return training_size(&training, Min((int64) lists * (least ? 1 : SAMPLE_PER_LIST), PG_INT32_MAX));
+	return training_size(&training, least ? lists : sample_size(lists));
 }
 
 double
 IvfTrainingWork(int lists, double rows)
 {
-	return AnnKmeansComparisons(Min((double) lists * SAMPLE_PER_LIST, rows), lists);
+	return AnnKmeansComparisons(Min(sample_size(lists), rows), lists);
 }
 
 void
@@ -110,7 +124,7 @@ IvfTrainingInit(IvfTraining *training, const IvfIndex *index, int lists, Size da
 	/* As large a sample as there is room for. */
 	fixed = training_size(training, 0);
 	rows = (size - fixed) / ((training_size(training, 1024) - fixed) / 1024);
-	training->size = (int) Min(Min((Size) lists * SAMPLE_PER_LIST, rows), PG_INT32_MAX);
+	training->size = (int) Min(sample_size(lists), rows);
 
 	BarrierInit(&training->barrier, 0);
 	BarrierAttach(&training->barrier);

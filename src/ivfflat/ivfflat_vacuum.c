@@ -23,10 +23,7 @@
 #define SHORT_SHARE 8
 #define SHORT_SHARE_OF_MANY 2
 
-/* More segments than this above what its full pages are make a list scattered, */
-#define SPARE_SEGMENTS 2
-
-/* and so do holes for this share of its rows, or room for this one anywhere. */
+/* Holes for this share of its rows, or room for this one anywhere, make a list scattered. */
 #define HOLES_SHARE 8
 #define ROOM_SHARE 2
 
@@ -258,7 +255,7 @@ is_short(const IvfVacuum *vacuum, const IvfMetaPageData *meta, uint32 rows_per_l
 static bool
 is_scattered(const IvfIndex *index, const ListCount *count)
 {
-	return count->segments > SPARE_SEGMENTS + count->rows / index->rows_per_page ||
+	return count->segments > count->rows / index->rows_per_page + 1 ||
 		count->holes > count->rows / HOLES_SHARE || count->room > count->rows / ROOM_SHARE;
 }
 
