@@ -10,7 +10,7 @@
 #include "am/am_page.h"
 
 #define IVF_MAGIC 0x49564646
-#define IVF_VERSION 1
+#define IVF_VERSION 2
 
 /* Page kinds. */
 #define IVF_PAGE_CENTRES ANN_PAGE_METHOD

@@ -21,7 +21,7 @@
  * Rows that centres are found from, for each: the more, the evener are lists.  What
  * that takes grows with the root of the number of lists, so there are limits to it.
  */
-#define SAMPLE_PER_LIST 200
+#define SAMPLE_PER_LIST 100
 #define LARGE_SAMPLE 200000
 #define LEAST_PER_LIST 50
 

@@ -77,7 +77,7 @@ my $first_groups = sub { return $test->get(0, META + 20, 'L', 4); };
 # name, the damage, what ann_check must say
 my @damages = (
 	[ 'magic', sub { meta(0, pack('L', 0x12345678)) }, qr/XX002.*block 0\b.*not that of this access method/s ],
-	[ 'version', sub { meta(4, pack('L', 2)) }, qr/0A000.*format version 2/s ],
+	[ 'version', sub { meta(4, pack('L', 3)) }, qr/0A000.*format version 3/s ],
 	[ 'dimensions', sub { meta(8, pack('L', 7)) }, qr/XX002.*block 0\b/s ],
 	[ 'bits', sub { meta(12, pack('S', 9)) }, qr/XX002.*block 0\b/s ],
 	[ 'bits of centres', sub { meta(14, pack('S', 3)) }, qr/XX002.*block 0\b/s ],
