@@ -38,7 +38,7 @@ put_under_valgrind()
 }
 
 export ANN_VALGRIND_REPORTS=$reports
-: "${ANN_TEST_REGRESS:=hnsw_scan hnsw_vacuum ivfflat_change ivfflat_rerank lsh_vacuum lsh_vector watch_index}"
+: "${ANN_TEST_REGRESS:=methods hnsw_scan lsh_ddl types_copy}"
 export ANN_TEST_REGRESS
 
 need_postgres
