@@ -5,6 +5,7 @@
 #	  of Debian's package, and tests on it that also fail if a process has left a
 #	  report.  To be sourced.
 
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=test/server.sh
 . "$top/test/server.sh"
 

@@ -13,9 +13,8 @@
 
 set -uo pipefail
 
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=test/from_source.sh
-. "$top/test/from_source.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/from_source.sh"
 
 server=${1:-${ANN_VALGRIND_DIR:-}}
 suites=("${@:2}")
