@@ -35,8 +35,9 @@ IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint 
 	IvfCode		code = IvfRowCode(row);
 	AnnRabitqFactors factors;
 
+	/* what aligns the next row goes to disk too */
+	memset(row, 0, index->row_size);
 	row->tid = *tid;
-	row->error = 0;
 	memcpy(IvfRowValue(index, row), value, index->value_size);
 	if (index->bits == 0)
 		return;
