@@ -51,6 +51,9 @@ AnnFetchValue(AnnFetch *fetch, const ItemPointerData *tid, Snapshot snapshot, Da
 
 	ExecClearTuple(fetch->slot);
 	ResetPerTupleExprContext(fetch->estate);
+	/* of a damaged row */
+	if (!ItemPointerIsValid(tid))
+		return false;
 	if (!table_index_fetch_tuple(fetch->table, &member, snapshot, fetch->slot, &again, NULL))
 		return false;
 
