@@ -37,7 +37,7 @@ put_under_valgrind()
 }
 
 export ANN_VALGRIND_REPORTS=$reports
-: "${ANN_TEST_REGRESS:=methods hnsw_scan lsh_ddl types_copy}"
+: "${ANN_TEST_REGRESS:=methods}"
 export ANN_TEST_REGRESS
 
 need_postgres
