@@ -12,7 +12,7 @@ INSERT INTO t SELECT i, ARRAY[i % 150, i / 150]::vector FROM generate_series(1, 
 CREATE INDEX idx ON t USING hnsw (val vector_l2_ops) WITH (m = 4, ef_construction = 8);
 DELETE FROM t WHERE id % 10 <> 0;
 SET maintenance_work_mem = '1MB';
-SET statement_timeout = '60s';
+SET statement_timeout = '10min';
 VACUUM t;
 RESET statement_timeout;
 RESET maintenance_work_mem;

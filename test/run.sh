@@ -12,15 +12,16 @@
 # something passed.
 #
 # ANN_TEST_REGRESS chooses tests of the suite "regress", and ANN_TEST_SETTING is
-# a line for their server's configuration.
+# a line for their server's configuration; ANN_TEST_TAP chooses files of "tap",
+# and ANN_TEST_KILLS says how many kills there are in "long".
 
 set -uo pipefail
 
 all_suites=(lint build unit fuzz regress isolation tap pgtap readme bench quickstart migrate clients)
 
-# Run only when named: the unit tests for 64-bit Arm, emulated; and the tests with
-# sanitizers, see sanitize.sh; and what takes long
-more_suites=(arm64 sanitize long)
+# Run only when named: the unit tests for 64-bit Arm, emulated; the tests with
+# sanitizers and under valgrind, see sanitize.sh and valgrind.sh; and what takes long
+more_suites=(arm64 sanitize valgrind long)
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=test/server.sh
@@ -222,13 +223,17 @@ suite_fuzz()
 	count_tap "$log"
 }
 
-suite_sanitize()
+# run_script SCRIPT DIRECTORY: one that builds a server in DIRECTORY, for such suites.
+run_script()
 {
-	bash "$top/test/sanitize.sh" "${ANN_SANITIZE_DIR:-$work/sanitize}" >"$log" 2>&1
+	bash "$top/test/$1" "$2" >"$log" 2>&1
 	shown "$log"
 	read -r passed failed < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log")
 	[ "${passed:-0}" -gt 0 ] || fail
 }
+
+suite_sanitize() { run_script sanitize.sh "${ANN_SANITIZE_DIR:-$work/sanitize}"; }
+suite_valgrind() { run_script valgrind.sh "${ANN_VALGRIND_DIR:-$work/valgrind}"; }
 
 # run_regress VARIABLE=...: make installcheck, with other kinds of tests off.
 run_regress()
@@ -273,7 +278,8 @@ run_prove()
 	need_vector || { fail; return; }
 	need_points || { fail; return; }
 	in_tree env "ANN_VECTOR_INSTALLATION=$(dirname "$vector_bin")" "ANN_POINTS_INSTALLATION=$(dirname "$points_bin")" \
-		"ANN_TEST_SMALL_DISK=$(make_small_disk)" "PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" "TESTDIR=$tree" \
+		"ANN_TEST_SMALL_DISK=$(make_small_disk)" "PERL5LIB=$perl" "PATH=$PG_BIN:$PATH" \
+		"TESTDIR=$tree" "TESTDATADIR=$tree/tmp_check" "TESTLOGDIR=$tree/tmp_check/log" \
 		"PG_REGRESS=$perl/../regress/pg_regress" PG_TEST_TIMEOUT_DEFAULT=1200 \
 		prove "$@" >"$log" 2>&1
 	status=$?
@@ -285,10 +291,11 @@ run_prove()
 	fi
 }
 
-suite_tap() { run_prove -j2 -I test/perl --ext .pl test/t; }
+# shellcheck disable=SC2086 # it may be several
+suite_tap() { run_prove -j2 -I test/perl --ext .pl ${ANN_TEST_TAP:-test/t}; }
 
 # What takes long: many kills, and VACUUM of large tables, with figures.
-suite_long() { ANN_TEST_KILLS=200 run_prove -v -I test/perl --ext .pl test/t/022_kill.pl test/long; }
+suite_long() { ANN_TEST_KILLS=${ANN_TEST_KILLS:-200} run_prove -v -I test/perl --ext .pl test/t/022_kill.pl test/long; }
 
 suite_pgtap()
 {

@@ -3,7 +3,7 @@
 # sanitize.sh
 #	  The tests on a PostgreSQL of its own, built with assertions and with
 #	  AddressSanitizer and UndefinedBehaviorSanitizer, as the extension then is
-#	  too: whatever they report ends the server, and so fails a test.
+#	  too: whatever they report ends the server, and fails.
 #
 #	  test/sanitize.sh [DIRECTORY [SUITE ...]]
 #
@@ -15,9 +15,8 @@
 
 set -uo pipefail
 
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# shellcheck source=test/server.sh
-. "$top/test/server.sh"
+# shellcheck source=test/from_source.sh
+. "$(dirname "${BASH_SOURCE[0]}")/from_source.sh"
 
 server=${1:-${ANN_SANITIZE_DIR:-}}
 suites=("${@:2}")
@@ -25,67 +24,18 @@ suites=("${@:2}")
 
 # PostgreSQL does not free what the end of a process frees; its stack must be
 # one, for it to see how deep it is.
-export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=1:disable_coredump=0
-export UBSAN_OPTIONS=print_stacktrace=1
-
-# The source of the package that the server installed is of, unpacked in DIR.
-get_source()
-{
-	local apt=(-q -o "Dir::State::lists=$1/lists" -o "Dir::Etc::sourcelist=$1/sources.list"
-		-o Dir::Etc::sourceparts=- -o APT::Sandbox::User=root)
-
-	mkdir -p "$1/lists/partial"
-	# shellcheck source=/dev/null
-	say "deb-src ${ANN_MATRIX_MIRROR:-http://deb.debian.org/debian} $(. /etc/os-release && say "$VERSION_CODENAME") main" \
-		>"$1/sources.list"
-	(cd "$1" && apt-get "${apt[@]}" update && apt-get "${apt[@]}" --download-only source "postgresql-$PG_MAJOR" &&
-		tar -xf postgresql-*.orig.tar.*)
-}
-
-make_server()
-{
-	local work=$server.new
-	rm -rf "$work"
-	mkdir -p "$work"
-	need_packages bzip2 bison flex perl libipc-run-perl gcc libc6-dev make
-	say "Building $server ..."
-	{
-		get_source "$work" && cd "$work"/postgresql-*/ &&
-			./configure --quiet --prefix="$server" --enable-cassert --enable-debug --enable-tap-tests \
-				--without-readline --without-zlib --without-icu LDFLAGS='-fsanitize=address,undefined' \
-				CFLAGS='-Og -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' &&
-			make -s -j2 && make -s install && make -s -C contrib/pageinspect install && cd / &&
-			cp "$("$PG_CONFIG" --sharedir)"/extension/pgtap* "$("$server/bin/pg_config" --sharedir)/extension/"
-	} >"$server.log" 2>&1 || { tail -n 20 "$server.log"; return 1; }
-	rm -rf "$work"
-}
-
-# run [SUITE ...]
-run()
-{
-	PG_CONFIG=$server/bin/pg_config bash "$top/test/run.sh" "$@" | tee "$log"
-	read -r p f < <(sed -n '$s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log")
-	passed=$((passed + ${p:-0}))
-	failed=$((failed + ${f:-1}))
-	p='' f=''
-}
-
-passed=0
-failed=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=1:disable_coredump=0:log_path=$reports/asan
+export UBSAN_OPTIONS=print_stacktrace=1:log_path=$reports/ubsan
 
 need_postgres
-need_packages "postgresql-$PG_MAJOR-pgtap"
-[ -d "$server" ] || make_server || die "The server could not be built."
+build_server "$server" --enable-cassert LDFLAGS='-fsanitize=address,undefined' \
+	CFLAGS='-Og -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
 if [ ${#suites[@]} -gt 0 ]; then
-	run "${suites[@]}"
+	run "$server" "${suites[@]}"
 else
-	run regress isolation tap pgtap
+	run "$server" regress isolation tap pgtap
 	say "" "##### debug_discard_caches"
 	ANN_TEST_REGRESS='hnsw_ddl hnsw_scan ivfflat_bit lsh_ddl types_cast' \
-		ANN_TEST_SETTING=debug_discard_caches=1 run regress
+		ANN_TEST_SETTING=debug_discard_caches=1 run "$server" regress
 fi
-
-say "" "$passed passed, $failed failed"
-[ $failed = 0 ] && [ $passed -gt 0 ]
+summary

@@ -66,6 +66,9 @@ AnnFetchValue(AnnFetch *fetch, const ItemPointerData *tid, Snapshot snapshot, Da
 	bool		isnull[INDEX_MAX_KEYS];
 
 	AnnFetchReset(fetch);
+	/* of a damaged row */
+	if (!ItemPointerIsValid(tid))
+		return false;
 	if (!table_index_fetch_tuple(fetch->table, &member, snapshot, fetch->slot, &again, NULL))
 		return false;
 

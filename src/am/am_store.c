@@ -233,7 +233,8 @@ is_dead(AnnStore *store, Buffer buf, OffsetNumber offset, IndexBulkDeleteCallbac
 
 	if (damaged)
 		AnnCorrupted(store->index, BufferGetBlockNumber(buf), "An item is cut off, or outside its page");
-	return part != NULL && callback(&part->owner, arg);
+	/* what is damaged may own nothing, of which PostgreSQL must not be asked */
+	return part != NULL && ItemPointerIsValid(&part->owner) && callback(&part->owner, arg);
 }
 
 void

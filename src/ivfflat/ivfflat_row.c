@@ -37,6 +37,8 @@ IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint 
 	AnnRabitqFactors factors;
 	IvfFactors	kept;
 
+	/* what aligns the next row goes to disk too */
+	memset(row, 0, index->row_size);
 	row->tid = *tid;
 	memcpy(IvfRowValue(index, row), value, index->value_size);
 	if (index->bits == 0)

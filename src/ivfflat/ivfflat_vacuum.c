@@ -65,10 +65,11 @@ typedef struct IvfVacuum
  * Removing rows
  */
 
+/* A damaged row is not: ann_check is to find it. */
 static bool
 is_dead(IvfVacuum *vacuum, IvfRow row)
 {
-	return vacuum->callback != NULL && vacuum->callback(&row->tid, vacuum->arg);
+	return vacuum->callback != NULL && ItemPointerIsValid(&row->tid) && vacuum->callback(&row->tid, vacuum->arg);
 }
 
 /* Is there anything on the page to be removed? */

@@ -24,15 +24,19 @@ typedef struct LshVacuum
 	void	   *arg;
 } LshVacuum;
 
-/* Collects the live rows of a leaf; returns how many. */
+/* Collects the live rows of a leaf, and damaged ones; returns how many. */
 static int
 find_live(LshVacuum *vacuum, LshNode node, int count, int *live)
 {
 	int			n = 0;
 
 	for (int i = 0; i < count; i++)
-		if (!vacuum->callback(&LshNodeRow(&vacuum->index, node, i)->place.tid, vacuum->arg))
+	{
+		ItemPointer tid = &LshNodeRow(&vacuum->index, node, i)->place.tid;
+
+		if (!ItemPointerIsValid(tid) || !vacuum->callback(tid, vacuum->arg))
 			live[n++] = i;
+	}
 	return n;
 }
 

@@ -1,6 +1,7 @@
 #
 # What VACUUM costs, and whom it delays: for each access method, of a table of
-# ANN_TEST_ROWS rows (200000) shares are deleted and vacuumed, while clients search.
+# ANN_TEST_ROWS rows (200000) shares are deleted and vacuumed, while a client searches
+# and inserts.
 # Figures are printed; the tests are of what must hold on any machine.
 #
 use strict;
@@ -17,6 +18,9 @@ use AnnTest;
 my $rows = $ENV{ANN_TEST_ROWS} // 200_000;
 my $dim = 64;
 
+# numbers of rows that are inserted meanwhile
+my $others = 10_000_000;
+
 # of a thousand rows
 my @shares = (1, 10, 100);
 
@@ -32,8 +36,8 @@ sub size
 	return $node->safe_psql('postgres', "SELECT pg_relation_size('$index')");
 }
 
-# The 99th percentile of searches, in ms, by one client for so long or until a
-# function is done.
+# The 99th percentiles of searches and of inserts, in ms, by one client for so long
+# or until a function is done; and how long that took.
 sub p99
 {
 	my ($table, $work) = @_;
@@ -42,55 +46,72 @@ sub p99
 
 	unlink glob "$log*";
 	my $client = IPC::Run::start(
-		[ 'pgbench', '-n', '-c', 1, '-T', 100000, '-l', '--log-prefix', $log, '-f', "$scripts/$table",
-			$node->connstr('postgres') ], '>', \$out, '2>', \$err);
+		[ 'pgbench', '-n', '-c', 1, '-T', 100000, '-l', '--log-prefix', $log, '-f', "$scripts/$table.search",
+			'-f', "$scripts/$table.insert", $node->connstr('postgres') . ' application_name=client' ], '>', \$out, '2>', \$err);
 	my $begun = time;
 	$work->();
 	my $lasted = time - $begun;
 
 	# enough of them for a percentile
-	usleep(50_000) while time - $begun < 3;
+	usleep(50_000) while time - $begun < 6;
 	# pgbench writes its log when it ends by itself
-	$node->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgbench'));
+	$node->safe_psql('postgres', q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'client'));
 	$client->finish;
-	my @times = sort { $a <=> $b } map { (split / /)[2] / 1000 } map { split /\n/, slurp_file($_) } glob "$log*";
-	unlike($err, qr/ERROR/, "searches of $table have no error");
-	cmp_ok(scalar(@times), '>', 100, "$table was searched");
-	return ($times[ int(@times * 0.99) ] // 0, $lasted);
+	unlike($err, qr/ERROR/, "searches of $table and inserts have no error");
+
+	my @times;
+	foreach (map { split /\n/, slurp_file($_) } glob "$log*")
+	{
+		my (undef, undef, $us, $script) = split / /;
+		push @{$times[$script]}, $us / 1000;
+	}
+	my @p99 = map { (sort { $a <=> $b } @$_)[ int(@$_ * 0.99) ] } @times;
+	cmp_ok(scalar(@p99), '==', 2, "$table was searched and inserted into");
+	return (@p99, $lasted);
 }
+
+# Rows of the tables, those to be inserted when so many are deleted, and others.
+$node->safe_psql('postgres', qq(
+	CREATE TABLE data AS SELECT id, clustered(id, $dim)::vector($dim) AS v FROM (
+		SELECT generate_series(1, $rows + $rows / 10) UNION ALL SELECT generate_series($others + 1, $others + 50000)) n (id);
+	ALTER TABLE data ADD PRIMARY KEY (id);
+	ANALYZE data));
 
 foreach my $method ('hnsw', 'ivfflat', 'lsh')
 {
-	my $sizes = $node->safe_psql('postgres', qq(
+	$node->safe_psql('postgres', qq(
 		CREATE TABLE $method (id int PRIMARY KEY, v vector($dim));
-		INSERT INTO $method SELECT i, clustered(i, $dim) FROM generate_series(1, $rows) i;
-		CREATE TABLE ${method}_queries AS SELECT i AS id, clustered(10000000 + i, $dim)::vector AS v FROM generate_series(1, 1000) i;
+		INSERT INTO $method SELECT id, v FROM data WHERE id <= $rows;
+		CREATE SEQUENCE ${method}_next;
 		CREATE INDEX ${method}_v ON $method USING $method (v vector_l2_ops)));
 	my $size = size("${method}_v");
-	append_to_file("$scripts/$method", qq(
+	append_to_file("$scripts/$method.search", qq(
 		\\set i random(1, 1000)
 		SET enable_seqscan = off;
-		SELECT id FROM $method ORDER BY v <-> (SELECT v FROM ${method}_queries WHERE id = :i) LIMIT 10;
+		SELECT id FROM $method ORDER BY v <-> (SELECT v FROM data WHERE id = $others + :i) LIMIT 10;
+	));
+	append_to_file("$scripts/$method.insert", qq(
+		INSERT INTO $method SELECT id, v FROM data WHERE id = $others + (SELECT nextval('${method}_next'));
 	));
 
-	my ($before) = p99($method, sub { });
+	my @before = p99($method, sub { });
 	my %lasted;
 	foreach my $share (@shares)
 	{
 		my $deleted = $node->safe_psql('postgres', qq(
 			WITH d AS (DELETE FROM $method WHERE abs(hashint4(id + $share)) % 1000 < $share RETURNING 1) SELECT count(*) FROM d));
-		my ($during, $lasted) = p99($method, sub { $node->safe_psql('postgres', "VACUUM (INDEX_CLEANUP ON) $method") });
+		my @during = p99($method, sub { $node->safe_psql('postgres', "VACUUM (INDEX_CLEANUP ON) $method") });
 
-		$lasted{$share} = $lasted;
-		diag(sprintf('%s: VACUUM of %d of %d rows: %.2f s; p99 of a search %.2f ms, before %.2f ms',
-				$method, $deleted, $rows, $lasted, $during, $before));
+		my $lasted = $lasted{$share} = pop @during;
+		diag(sprintf('%s: VACUUM of %d of %d rows: %.2f s; p99 of a search %.2f ms, before %.2f ms; of an insert %.2f ms, before %.2f ms',
+				$method, $deleted, $rows, $lasted, $during[0], $before[0], $during[1], $before[1]));
 		AnnTest->index_ok($node, "${method}_v", "after VACUUM of $share in 1000 rows");
 	}
 	cmp_ok($lasted{1}, '<', 0.5 + $lasted{100}, "$method: VACUUM costs what was deleted");
 
 	# Space is used again.
 	$node->safe_psql('postgres', qq(
-		INSERT INTO $method SELECT i, clustered(i, $dim) FROM generate_series($rows + 1, $rows + $rows / 10) i));
+		INSERT INTO $method SELECT id, v FROM data WHERE id BETWEEN $rows + 1 AND $rows + $rows / 10));
 	my $grown = size("${method}_v") / $size;
 	diag(sprintf('%s: size %.3f of what it was, as many rows inserted as were deleted', $method, $grown));
 	cmp_ok($grown, '<=', 1.5, "$method: space is used again");
@@ -113,7 +134,7 @@ foreach my $method ('hnsw', 'ivfflat', 'lsh')
 	AnnTest->complete_ok($node, $method, 'v', '<->', 'after a VACUUM that was cancelled');
 	$node->safe_psql('postgres', "VACUUM $method");
 	AnnTest->index_ok($node, "${method}_v", 'after the VACUUM that follows one that was cancelled');
-	$node->safe_psql('postgres', "DROP TABLE $method, ${method}_queries");
+	$node->safe_psql('postgres', "DROP TABLE $method");
 }
 
 done_testing();

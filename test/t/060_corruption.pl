@@ -25,7 +25,7 @@ use constant {
 	VALUE => -2 };
 
 my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement = none',
-	'statement_timeout = 60s', 'restart_after_crash = on');
+	'statement_timeout = 10min', 'restart_after_crash = on');
 AnnTest->data($node);
 
 # The layouts: at full precision; with codes of the neighbours, all of a node on

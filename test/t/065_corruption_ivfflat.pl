@@ -26,7 +26,7 @@ use constant {
 	ROWS => 20 };
 
 my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement = none',
-	'statement_timeout = 60s', 'restart_after_crash = on');
+	'statement_timeout = 10min', 'restart_after_crash = on');
 AnnTest->data($node);
 $node->safe_psql('postgres', q(
 	CREATE TABLE source AS SELECT i AS id, clustered(i, 6)::vector AS v FROM generate_series(1, 700) i));

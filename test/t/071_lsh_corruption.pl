@@ -19,7 +19,7 @@ use constant {
 	ENTRIES => 56 };
 
 my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement = none',
-	'statement_timeout = 60s', 'restart_after_crash = on');
+	'statement_timeout = 10min', 'restart_after_crash = on');
 AnnTest->data($node);
 
 $node->safe_psql('postgres', q(
