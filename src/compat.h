@@ -15,8 +15,6 @@
 #include "commands/vacuum.h"
 #include "fmgr.h"
 #include "nodes/pathnodes.h"
-#include "storage/bufmgr.h"
-#include "utils/rel.h"
 
 #if PG_VERSION_NUM < 150000
 #error "ann needs PostgreSQL 15 or newer"
@@ -61,20 +59,6 @@ static inline void
 AnnPrefetch(const void *address)
 {
 	__builtin_prefetch(address);
-}
-
-/*
- * Pins a block that was in a buffer; false if by now it is in another, or in none.
- * 16 renamed what identifies a relation's files.
- */
-static inline bool
-AnnReadRecentBuffer(Relation rel, BlockNumber blkno, Buffer buf)
-{
-#if PG_VERSION_NUM >= 160000
-	return ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, blkno, buf);
-#else
-	return ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, blkno, buf);
-#endif
 }
 
 /* 18 counts index searches for EXPLAIN. */

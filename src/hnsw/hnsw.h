@@ -198,9 +198,8 @@ typedef struct HnswPageGraph
 	struct HnswKept_hash *kept; /* NULL: keep nothing */
 	Size		kept_size;
 
-	/* The node asked for last, and the buffer that its page was in. */
+	/* The node asked for last. */
 	HnswNode	ahead;
-	Buffer		ahead_buffer;
 	/* Bytes that a node with its links takes of a page. */
 	Size		node_room;
 

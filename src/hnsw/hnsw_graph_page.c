@@ -8,7 +8,6 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 
 #include "am/am_edit.h"
 #include "compat.h"
@@ -265,30 +264,21 @@ estimate_neighbours(HnswIndex *index, const AnnQuery *query, Page page, HnswItem
 	return links->count;
 }
 
-/* Reads and locks the page of a node, which may have been kept, or asked for. */
+/* Reads and locks the page of a node, which may have been kept. */
 static Buffer
 read_node(HnswPageGraph *graph, HnswNode node)
 {
-	HnswIndex  *index = graph->index;
-	Buffer		buf = graph->ahead_buffer;
-
 	for (int i = 0; i < Min(graph->nkept_pages, HNSW_KEPT_PAGES); i++)
 		if (graph->kept_nodes[i] == node)
 		{
-			buf = graph->kept_pages[i];
+			Buffer		buf = graph->kept_pages[i];
+
 			IncrBufferRefCount(buf);
 			LockBuffer(buf, BUFFER_LOCK_SHARE);
+			AnnCheckPage(graph->index->rel, buf, HNSW_PAGE_ITEMS);
 			return buf;
 		}
-
-	if (graph->ahead != node || !AnnReadRecentBuffer(index->rel, HnswItemBlock(index, node), buf))
-		return HnswReadItemPage(index, node, BUFFER_LOCK_SHARE);
-
-	pgstat_count_buffer_read(index->rel);
-	pgstat_count_buffer_hit(index->rel);
-	LockBuffer(buf, BUFFER_LOCK_SHARE);
-	AnnCheckPage(index->rel, buf, HNSW_PAGE_ITEMS);
-	return buf;
+	return HnswReadItemPage(graph->index, node, BUFFER_LOCK_SHARE);
 }
 
 /* Unlocks the page of a node; keeps it, if the search will come to lower levels. */
@@ -406,7 +396,6 @@ page_prefetch(HnswGraph *base, HnswNode node)
 		return result.initiated_io;
 
 	graph->ahead = node;
-	graph->ahead_buffer = result.recent_buffer;
 	page = (char *) BufferGetBlock(result.recent_buffer);
 	AnnPrefetch(page);
 	AnnPrefetch(page + BLCKSZ - 1);
@@ -434,7 +423,6 @@ HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, bool keep)
 	graph->kept = keep ? HnswKept_create(CurrentMemoryContext, 1024, NULL) : NULL;
 	graph->kept_size = 0;
 	graph->ahead = HNSW_NO_ITEM;
-	graph->ahead_buffer = InvalidBuffer;
 	graph->nkept_pages = 0;
 	graph->node_room = HnswItemRoom(HnswElementSize(&index->shape, 0, index->shape.code_size)) +
 		HnswItemRoom(HnswLinksSize(&index->shape, 0)) - 2 * sizeof(ItemIdData);

@@ -143,12 +143,13 @@ put_aside(HnswSearch *search, const HnswStep *step)
 	search->later[search->nlater++] = *step;
 }
 
-/* Brings back what was put aside. */
+/* Brings back what was put aside, but for what was visited before or since. */
 static void
 resume(HnswSearch *search)
 {
 	for (int i = 0; i < search->nlater; i++)
-		hnsw_step_heap_push(&search->frontier, &search->later[i]);
+		if (!search->graph->expands || !AnnVisitedHas(&search->visited, search->later[i].node))
+			hnsw_step_heap_push(&search->frontier, &search->later[i]);
 	search->nlater = 0;
 }
 

@@ -124,7 +124,8 @@ read_centres(IvfIndex *index, const IvfMetaPageData *meta)
 	cache->meta = *meta;
 	cache->targets.lists = index->target;
 	cache->targets.values = index->store.target;
-	cache->changes = meta->changes;
+	/* until all are there: this may be interrupted */
+	cache->changes = meta->changes - 1;
 	cache->count = 0;
 	AnnForgetCache(rel);
 	rel->rd_amcache = cache;
@@ -137,6 +138,7 @@ read_centres(IvfIndex *index, const IvfMetaPageData *meta)
 			add_centre(index, cache, meta->lists, &page, i);
 		UnlockReleaseBuffer(page.buf);
 	}
+	cache->changes = meta->changes;
 }
 
 /* The centres as the metapage says they are; NULL if they take more than work_mem. */

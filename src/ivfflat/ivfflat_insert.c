@@ -77,11 +77,17 @@ prepend(IvfIndex *index, IvfList *list, Buffer buf, IvfRow row)
 	Size		size = IvfSegmentSize(index->row_size, capacity);
 	IvfSegment	segment = palloc0(size);
 	Buffer		successor = lock_successor(index, list);
-	Buffer		other = AnnAllocate(index->rel, IVF_PAGE_LISTS, MAXALIGN(size) + sizeof(ItemIdData),
-									&index->target);
+	Size		room = MAXALIGN(size) + sizeof(ItemIdData);
+	Buffer		other;
 	IvfCentre	centre;
 	ItemPointerData at;
 	AnnEdit		edit;
+
+	/* To AnnAllocate the page that we have locked would be somebody else's. */
+	if (ItemPointerIsValid(&list->first) && AnnPageRoom(BufferGetPage(successor)) >= room)
+		other = successor;
+	else
+		other = AnnAllocate(index->rel, IVF_PAGE_LISTS, room, &index->target);
 
 	segment->list = list->number;
 	segment->next = list->first;

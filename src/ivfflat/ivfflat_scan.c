@@ -17,8 +17,8 @@
 #define HANDED_SHARE 32
 
 /*
- * So many of the nearest rows found are given to the shell at once; more than
- * hardly any search compares in the end.
+ * So many of the nearest rows found, or a few times as many, are given to the
+ * shell at once; more than hardly any search compares in the end.
  */
 #define PORTION 256
 
