@@ -127,14 +127,15 @@ static void
 find_neighbours(Relation heap, Relation rel, Probe *probes, int nprobes)
 {
 	AnnFetch   *fetch = AnnFetchBegin(heap, rel, NULL);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SnapshotData snapshot;
 
+	/* A VACUUM with workers may take no other. */
+	InitDirtySnapshot(snapshot);
 	for (int i = 0; i < nprobes; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		settle_neighbours(fetch, snapshot, &probes[i]);
+		settle_neighbours(fetch, &snapshot, &probes[i]);
 	}
-	UnregisterSnapshot(snapshot);
 	AnnFetchEnd(fetch);
 }
 
