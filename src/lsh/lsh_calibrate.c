@@ -139,6 +139,13 @@ find_neighbours(Relation heap, Relation rel, Probe *probes, int nprobes)
 	AnnFetchEnd(fetch);
 }
 
+/* Seen from afar all rows are near, and alike in a way that imagined ones are not. */
+static bool
+is_centred(const LshIndex *index)
+{
+	return index->space.bits == 0 || index->centre != NULL;
+}
+
 /* Rows that might be, near a query. */
 typedef struct Imagined
 {
@@ -187,11 +194,12 @@ measure_waits(LshIndex *index, Probe *probe, uint32 most, uint64 *random, Waits 
 	LshSearch  *search = LshSearchBegin(index, &probe->value, NEIGHBOURS);
 	neighbour_heap *missing = &probe->nearest;
 	Imagined	imagined[LSH_NEARS * IMAGINED];
-	int			nimagined = imagine(index, &probe->value, random, imagined);
+	int			nimagined = is_centred(index) ? imagine(index, &probe->value, random, imagined) : 0;
 	bool		first = true;
 	double		longest = 0;
 
-	while (missing->count > 0)
+	/* Rows imagined that are left when the neighbours are found are those met late. */
+	while (missing->count > 0 || nimagined > 0)
 	{
 		double		waited = LshSearchWaited(search) + 1;
 		bool		more = LshSearchReads(search) < most && LshSearchStep(search);
@@ -234,17 +242,15 @@ suffices(double *waits, int n, double share)
 static void
 measure(const LshIndex *index, LshMeasured *measured, Waits *waits)
 {
-	bool		centred = index->space.bits == 0 || index->centre != NULL;
 	float		least = 1;
 
 	for (int i = 0; i < LSH_RECALLS; i++)
 		measured->patience[i] = suffices(waits->neighbours, waits->count, lsh_recalls[i]);
 	for (int i = 0; i < LSH_NEARS; i++)
 	{
-		if (waits->near_count[i] > 0)
-			least = Max(least, suffices(waits->near[i], waits->near_count[i], 1 - NEAR_MISSED));
-		/* Seen from afar all rows are near, and alike in a way that imagined ones are not. */
-		measured->near[i] = centred ? least : 0;
+		measured->near[i] = 0;
+		if (is_centred(index))
+			measured->near[i] = least = Max(least, suffices(waits->near[i], waits->near_count[i], 1 - NEAR_MISSED));
 	}
 }
 
