@@ -88,6 +88,13 @@ rows_size(const LshIndex *index, double rows)
 	return (Size) (rows * (kept_size(index) + 2 * sizeof(Keyed)));
 }
 
+/* Memory that the area may take. */
+static Size
+most_memory(void)
+{
+	return (Size) (maintenance_work_mem * 1024.0 * MEMORY_SHARE);
+}
+
 static Size
 sort_size(int participants)
 {
@@ -157,7 +164,7 @@ static void
 lsh_build_init(AnnBuild *build)
 {
 	LshBuildArea *area = build->area;
-	Size		room = Min(build->area_size, (Size) (maintenance_work_mem * 1024.0 * MEMORY_SHARE));
+	Size		room = Min(build->area_size, most_memory());
 	Size		fixed = AREA_SORT_OFFSET + sort_size(build->participants);
 	LshIndex	index;
 
@@ -631,10 +638,9 @@ lshbuild(Relation heap, Relation rel, IndexInfo *info)
 	build.info = info;
 
 	LshOpen(&index, rel);
-	rows = AnnCountRows(heap, rel, info);
 	size = AREA_SORT_OFFSET + sort_size(max_parallel_maintenance_workers + 1) +
 		rows_size(&index, rows * (1 + ROWS_MARGIN) + MIN_ROWS);
-	result = AnnBuildRun(&build, PROGRESS_LSH_LOAD, rows, size);
+	result = AnnBuildRun(&build, PROGRESS_LSH_LOAD, rows, Min(size, most_memory()));
 	LshCalibrate(heap, rel, &sample, true);
 	AnnEditLogBuild(rel, MAIN_FORKNUM);
 	return result;
