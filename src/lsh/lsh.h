@@ -350,7 +350,8 @@ extern int	LshChooseTables(const LshSample *sample, double rows);
 /* lsh_calibrate.c */
 
 /* Measures what LshMeasured has, if there is enough of an index to do so. */
-extern void LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building);
+extern void LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building,
+						 BufferAccessStrategy strategy);
 
 /* Does an index have much more than when it was measured? */
 extern bool LshHasGrown(const LshIndex *index);

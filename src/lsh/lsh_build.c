@@ -641,7 +641,7 @@ lshbuild(Relation heap, Relation rel, IndexInfo *info)
 	size = AREA_SORT_OFFSET + sort_size(max_parallel_maintenance_workers + 1) +
 		rows_size(&index, rows * (1 + ROWS_MARGIN) + MIN_ROWS);
 	result = AnnBuildRun(&build, PROGRESS_LSH_LOAD, rows, Min(size, most_memory()));
-	LshCalibrate(heap, rel, &sample, true);
+	LshCalibrate(heap, rel, &sample, true, NULL);
 	AnnEditLogBuild(rel, MAIN_FORKNUM);
 	return result;
 }

@@ -1,6 +1,8 @@
 /*
  * lsh_calibrate.c
  *	  Measuring how patient searches must be: README.md section 10.
+ *
+ * VACUUM does it too, so there are delay points, which do nothing in a build.
  */
 #include "postgres.h"
 
@@ -10,6 +12,7 @@
 #include "utils/snapmgr.h"
 
 #include "am/am_fetch.h"
+#include "compat.h"
 #include "lsh/lsh.h"
 
 /* Neighbours of a query, with the query itself, which is a row. */
@@ -94,6 +97,7 @@ compare_codes(LshIndex *index, Probe *probes, int nprobes, int ncodes)
 		for (int i = 0; i < nprobes; i++)
 			compare_leaf(index, LshPageNode(BufferGetPage(walk.buf)), count, &probes[i], ncodes);
 		UnlockReleaseBuffer(walk.buf);
+		AnnVacuumDelayPoint();
 	}
 }
 
@@ -134,6 +138,7 @@ find_neighbours(Relation heap, Relation rel, Probe *probes, int nprobes)
 	for (int i = 0; i < nprobes; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		AnnVacuumDelayPoint();
 		settle_neighbours(fetch, &snapshot, &probes[i]);
 	}
 	AnnFetchEnd(fetch);
@@ -219,6 +224,7 @@ measure_waits(LshIndex *index, Probe *probe, uint32 most, uint64 *random, Waits 
 
 		/* A search that ends earlier does not know when it would have met them. */
 		nimagined = note_imagined(search, more ? leaves : most, more, imagined, nimagined, waits);
+		AnnVacuumDelayPoint();
 	}
 }
 
@@ -255,7 +261,8 @@ measure(const LshIndex *index, LshMeasured *measured, Waits *waits)
 }
 
 void
-LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building)
+LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building,
+			 BufferAccessStrategy strategy)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "lsh calibration",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -271,6 +278,7 @@ LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building
 	int			ncodes;
 
 	LshOpen(&index, rel);
+	index.strategy = strategy;
 	random = index.hash.seed;
 	measured.leaves = index.nblocks / index.hash.tables;
 	nprobes = Min(sample->nqueries, MAX_COMPARISONS / measured.leaves / index.leaf_rows + 1);
