@@ -40,6 +40,9 @@
 /* Rows written between two reports of progress. */
 #define PROGRESS_INTERVAL 1024
 
+/* Rows brought into order between two looks for interrupts. */
+#define INTERRUPTS_INTERVAL 4096
+
 /*
  * The area of a build: behind it are, at offsets, what the participants' sorts
  * share, room for the order of rows, and the rows.
@@ -346,18 +349,23 @@ order_rows(const LshIndex *index, LshBuildArea *area, uint32 n, int table)
 	{
 		Keyed	   *swap = from;
 
+		CHECK_FOR_INTERRUPTS();
 		sort_by_bits(from, to, n, pass * RADIX_BITS);
 		from = to;
 		to = swap;
 	}
 
 	for (uint32 i = 1; i <= n; i++)
+	{
+		if (i % INTERRUPTS_INTERVAL == 0)
+			CHECK_FOR_INTERRUPTS();
 		if (i == n || from[i].key != from[first].key)
 		{
 			if (i - first > 1)
 				qsort_arg(from + first, i - first, sizeof(Keyed), compare_tids, &arg);
 			first = i;
 		}
+	}
 	return from;
 }
 
