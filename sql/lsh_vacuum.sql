@@ -55,3 +55,17 @@ SELECT count(*) FROM (SELECT id FROM t ORDER BY val <%> 0::bit(64)) s;
 SELECT * FROM ann_check('idx');
 DROP TABLE t;
 DROP FUNCTION vec;
+
+-- VACUUM with workers, whom one of the indexes is left to, measures an index that began empty
+SET min_parallel_index_scan_size = 0;
+SET max_parallel_maintenance_workers = 1;
+CREATE TABLE t (id int PRIMARY KEY, val vector(24));
+CREATE INDEX idx ON t USING lsh (val vector_l2_ops) WITH (tables = 2);
+INSERT INTO t SELECT i, ARRAY(SELECT hashint4(i * 24 + j) / 2147483648.0 FROM generate_series(1, 24) j)::vector(24)
+FROM generate_series(1, 5000) i;
+VACUUM (PARALLEL 1) t;
+SELECT value::float8 <> 100 AS measured FROM ann_index_info('idx') WHERE name = 'patience_0.95';
+SELECT * FROM ann_check('idx');
+DROP TABLE t;
+RESET min_parallel_index_scan_size;
+RESET max_parallel_maintenance_workers;

@@ -63,7 +63,7 @@ extern double LshPatience(const LshIndex *index);
 
 /*
  * What share of a stranger's distance rows may have that would have been met, but for
- * one of a hundred, in so many leaves; below 0 if none.
+ * one of two hundred, in so many leaves; below 0 if none.
  */
 extern double LshNearness(const LshIndex *index, double leaves);
 
@@ -350,7 +350,8 @@ extern int	LshChooseTables(const LshSample *sample, double rows);
 /* lsh_calibrate.c */
 
 /* Measures what LshMeasured has, if there is enough of an index to do so. */
-extern void LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building);
+extern void LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building,
+						 BufferAccessStrategy strategy);
 
 /* Does an index have much more than when it was measured? */
 extern bool LshHasGrown(const LshIndex *index);

@@ -40,6 +40,9 @@
 /* Rows written between two reports of progress. */
 #define PROGRESS_INTERVAL 1024
 
+/* Rows brought into order between two looks for interrupts. */
+#define INTERRUPTS_INTERVAL 4096
+
 /*
  * The area of a build: behind it are, at offsets, what the participants' sorts
  * share, room for the order of rows, and the rows.
@@ -86,6 +89,13 @@ static Size
 rows_size(const LshIndex *index, double rows)
 {
 	return (Size) (rows * (kept_size(index) + 2 * sizeof(Keyed)));
+}
+
+/* Memory that the area may take. */
+static Size
+most_memory(void)
+{
+	return (Size) (maintenance_work_mem * 1024.0 * MEMORY_SHARE);
 }
 
 static Size
@@ -157,7 +167,7 @@ static void
 lsh_build_init(AnnBuild *build)
 {
 	LshBuildArea *area = build->area;
-	Size		room = Min(build->area_size, (Size) (maintenance_work_mem * 1024.0 * MEMORY_SHARE));
+	Size		room = Min(build->area_size, most_memory());
 	Size		fixed = AREA_SORT_OFFSET + sort_size(build->participants);
 	LshIndex	index;
 
@@ -339,18 +349,23 @@ order_rows(const LshIndex *index, LshBuildArea *area, uint32 n, int table)
 	{
 		Keyed	   *swap = from;
 
+		CHECK_FOR_INTERRUPTS();
 		sort_by_bits(from, to, n, pass * RADIX_BITS);
 		from = to;
 		to = swap;
 	}
 
 	for (uint32 i = 1; i <= n; i++)
+	{
+		if (i % INTERRUPTS_INTERVAL == 0)
+			CHECK_FOR_INTERRUPTS();
 		if (i == n || from[i].key != from[first].key)
 		{
 			if (i - first > 1)
 				qsort_arg(from + first, i - first, sizeof(Keyed), compare_tids, &arg);
 			first = i;
 		}
+	}
 	return from;
 }
 
@@ -631,11 +646,10 @@ lshbuild(Relation heap, Relation rel, IndexInfo *info)
 	build.info = info;
 
 	LshOpen(&index, rel);
-	rows = AnnCountRows(heap, rel, info);
 	size = AREA_SORT_OFFSET + sort_size(max_parallel_maintenance_workers + 1) +
 		rows_size(&index, rows * (1 + ROWS_MARGIN) + MIN_ROWS);
-	result = AnnBuildRun(&build, PROGRESS_LSH_LOAD, rows, size);
-	LshCalibrate(heap, rel, &sample, true);
+	result = AnnBuildRun(&build, PROGRESS_LSH_LOAD, rows, Min(size, most_memory()));
+	LshCalibrate(heap, rel, &sample, true, NULL);
 	AnnEditLogBuild(rel, MAIN_FORKNUM);
 	return result;
 }

@@ -1,6 +1,8 @@
 /*
  * lsh_calibrate.c
  *	  Measuring how patient searches must be: README.md section 10.
+ *
+ * VACUUM does it too, so there are delay points, which do nothing in a build.
  */
 #include "postgres.h"
 
@@ -10,6 +12,7 @@
 #include "utils/snapmgr.h"
 
 #include "am/am_fetch.h"
+#include "compat.h"
 #include "lsh/lsh.h"
 
 /* Neighbours of a query, with the query itself, which is a row. */
@@ -94,6 +97,7 @@ compare_codes(LshIndex *index, Probe *probes, int nprobes, int ncodes)
 		for (int i = 0; i < nprobes; i++)
 			compare_leaf(index, LshPageNode(BufferGetPage(walk.buf)), count, &probes[i], ncodes);
 		UnlockReleaseBuffer(walk.buf);
+		AnnVacuumDelayPoint();
 	}
 }
 
@@ -127,15 +131,24 @@ static void
 find_neighbours(Relation heap, Relation rel, Probe *probes, int nprobes)
 {
 	AnnFetch   *fetch = AnnFetchBegin(heap, rel, NULL);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SnapshotData snapshot;
 
+	/* A VACUUM with workers may take no other. */
+	InitDirtySnapshot(snapshot);
 	for (int i = 0; i < nprobes; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		settle_neighbours(fetch, snapshot, &probes[i]);
+		AnnVacuumDelayPoint();
+		settle_neighbours(fetch, &snapshot, &probes[i]);
 	}
-	UnregisterSnapshot(snapshot);
 	AnnFetchEnd(fetch);
+}
+
+/* Seen from afar all rows are near, and alike in a way that imagined ones are not. */
+static bool
+is_centred(const LshIndex *index)
+{
+	return index->space.bits == 0 || index->centre != NULL;
 }
 
 /* Rows that might be, near a query. */
@@ -186,11 +199,12 @@ measure_waits(LshIndex *index, Probe *probe, uint32 most, uint64 *random, Waits 
 	LshSearch  *search = LshSearchBegin(index, &probe->value, NEIGHBOURS);
 	neighbour_heap *missing = &probe->nearest;
 	Imagined	imagined[LSH_NEARS * IMAGINED];
-	int			nimagined = imagine(index, &probe->value, random, imagined);
+	int			nimagined = is_centred(index) ? imagine(index, &probe->value, random, imagined) : 0;
 	bool		first = true;
 	double		longest = 0;
 
-	while (missing->count > 0)
+	/* Rows imagined that are left when the neighbours are found are those met late. */
+	while (missing->count > 0 || nimagined > 0)
 	{
 		double		waited = LshSearchWaited(search) + 1;
 		bool		more = LshSearchReads(search) < most && LshSearchStep(search);
@@ -210,6 +224,7 @@ measure_waits(LshIndex *index, Probe *probe, uint32 most, uint64 *random, Waits 
 
 		/* A search that ends earlier does not know when it would have met them. */
 		nimagined = note_imagined(search, more ? leaves : most, more, imagined, nimagined, waits);
+		AnnVacuumDelayPoint();
 	}
 }
 
@@ -233,22 +248,21 @@ suffices(double *waits, int n, double share)
 static void
 measure(const LshIndex *index, LshMeasured *measured, Waits *waits)
 {
-	bool		centred = index->space.bits == 0 || index->centre != NULL;
 	float		least = 1;
 
 	for (int i = 0; i < LSH_RECALLS; i++)
 		measured->patience[i] = suffices(waits->neighbours, waits->count, lsh_recalls[i]);
 	for (int i = 0; i < LSH_NEARS; i++)
 	{
-		if (waits->near_count[i] > 0)
-			least = Max(least, suffices(waits->near[i], waits->near_count[i], 1 - NEAR_MISSED));
-		/* Seen from afar all rows are near, and alike in a way that imagined ones are not. */
-		measured->near[i] = centred ? least : 0;
+		measured->near[i] = 0;
+		if (is_centred(index))
+			measured->near[i] = least = Max(least, suffices(waits->near[i], waits->near_count[i], 1 - NEAR_MISSED));
 	}
 }
 
 void
-LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building)
+LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building,
+			 BufferAccessStrategy strategy)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "lsh calibration",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -264,6 +278,7 @@ LshCalibrate(Relation heap, Relation rel, const LshSample *sample, bool building
 	int			ncodes;
 
 	LshOpen(&index, rel);
+	index.strategy = strategy;
 	random = index.hash.seed;
 	measured.leaves = index.nblocks / index.hash.tables;
 	nprobes = Min(sample->nqueries, MAX_COMPARISONS / measured.leaves / index.leaf_rows + 1);

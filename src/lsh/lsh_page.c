@@ -3,8 +3,8 @@
  *	  The pages of an lsh index: making an empty one, opening it, and finding
  *	  the way through its trees.
  *
- * Changes nothing in an index that exists but the patience; lsh_insert.c and
- * lsh_vacuum.c change trees, lsh_build.c fills them.
+ * Changes nothing in an index that exists but what LshMeasured has; lsh_insert.c
+ * and lsh_vacuum.c change trees, lsh_build.c fills them.
  */
 #include "postgres.h"
 

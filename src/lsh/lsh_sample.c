@@ -19,7 +19,7 @@
 /* Rows of the sample of a build. */
 #define SAMPLE_ROWS 2000
 
-/* Memory for vectors of the sample. */
+/* Memory for vectors of the sample, if maintenance_work_mem is not less. */
 #define POINTS_SIZE (16 * 1024 * 1024)
 
 static bool
@@ -84,7 +84,7 @@ LshDrawSample(LshSample *sample, Relation heap, Relation rel, IndexInfo *info)
 	sample->sum = NULL;
 	if (sample->space.bits > 0)
 	{
-		sample->npoints = Min(POINTS_SIZE / point, SAMPLE_ROWS);
+		sample->npoints = Min(Min(POINTS_SIZE, maintenance_work_mem * (Size) 1024) / point, SAMPLE_ROWS);
 		sample->points = palloc(point * sample->npoints);
 		sample->norm2 = palloc(sizeof(float) * SAMPLE_ROWS);
 		sample->sum = palloc0(sizeof(double) * sample->space.rotated_dim);
@@ -324,7 +324,10 @@ choose(Chooser *chooser)
 		LshHashKeys(&chooser->hash, chooser->hashed, chooser->strangers[i]);
 	}
 	for (int i = 0; i < QUERIES; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		nearest_distances(chooser->sample, i, distances + i * NEAR_ROWS);
+	}
 	inverse = inverse_dimension(distances, QUERIES);
 
 	for (int i = 0; i < QUERIES; i++)

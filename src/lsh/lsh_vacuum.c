@@ -274,7 +274,7 @@ lshbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
  * be old when we commit; until then they go on with it.
  */
 static void
-recalibrate(Relation rel)
+recalibrate(Relation rel, BufferAccessStrategy strategy)
 {
 	LshIndex	index;
 	LshSample	sample;
@@ -287,7 +287,7 @@ recalibrate(Relation rel)
 	heap = table_open(rel->rd_index->indrelid, AccessShareLock);
 	sample.space = index.space;
 	LshDrawQueries(&sample, heap, rel, BuildIndexInfo(rel));
-	LshCalibrate(heap, rel, &sample, false);
+	LshCalibrate(heap, rel, &sample, false, strategy);
 	table_close(heap, AccessShareLock);
 	CacheInvalidateRelcache(rel);
 }
@@ -298,7 +298,7 @@ lshvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	if (info->analyze_only)
 		return stats;
 
-	recalibrate(info->index);
+	recalibrate(info->index, info->strategy);
 
 	/* Without a bulk deletion there is nothing to report. */
 	if (stats == NULL)
