@@ -11,6 +11,7 @@
 
 #include <math.h>
 
+#include "catalog/index.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "executor/tuptable.h"
@@ -622,24 +623,32 @@ make_space(Relation rel, AnnSpace *space)
 	AnnSpaceSetBits(space, rel, LshBits(space), 0);
 }
 
+/* The metapage of an index of so many rows, of which it draws a sample. */
+static LshMetaPage
+plan_index(LshSample *sample, Relation heap, Relation rel, IndexInfo *info, double rows)
+{
+	LshMetaPage meta;
+
+	make_space(rel, &sample->space);
+	LshDrawSample(sample, heap, rel, info);
+	meta = LshMakeMeta(&sample->space, LshGetTables(rel));
+	LshApplySample(sample, meta);
+	if (meta->tables == 0)
+		meta->tables = LshChooseTables(sample, rows);
+	return meta;
+}
+
 IndexBuildResult *
 lshbuild(Relation heap, Relation rel, IndexInfo *info)
 {
 	AnnBuild	build = {0};
 	LshSample	sample;
 	double		rows = AnnCountRows(heap, rel, info);
-	LshMetaPage meta;
 	LshIndex	index;
 	Size		size;
 	IndexBuildResult *result;
 
-	make_space(rel, &sample.space);
-	LshDrawSample(&sample, heap, rel, info);
-	meta = LshMakeMeta(&sample.space, LshGetTables(rel));
-	LshApplySample(&sample, meta);
-	if (meta->tables == 0)
-		meta->tables = LshChooseTables(&sample, rows);
-	LshCreate(rel, MAIN_FORKNUM, meta);
+	LshCreate(rel, MAIN_FORKNUM, plan_index(&sample, heap, rel, info, rows));
 
 	build.heap = heap;
 	build.index = rel;
@@ -666,22 +675,23 @@ lshbuildempty(Relation rel)
 }
 
 /*
- * Each row is hashed and sorted for each table, in proportion to its dimensions;
- * calibrating takes much the same for any number of rows.
+ * Each row is rotated, coded and written, which takes more time than another table
+ * does; calibrating takes much the same for any number of rows.
  */
 void
 LshEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
 {
+	LshSample	sample;
 	LshIndex	index;
-	double		entries;
 	double		leaves;
 
+	/* More rows may be worth more tables than this index of a sample has. */
 	LshOpen(&index, rel);
-	entries = estimate->rows * index.hash.tables;
+	index.hash.tables = plan_index(&sample, heap, rel, BuildIndexInfo(rel), estimate->rows)->tables;
 	leaves = ceil(estimate->rows / index.leaf_fill) * index.hash.tables;
 	estimate->memory = rows_size(&index, estimate->rows) / MEMORY_SHARE;
 	estimate->pages = 1 + leaves + index.hash.tables * ceil(leaves / index.hash.tables / (LSH_FILL * LSH_MAX_ENTRIES));
-	estimate->shared_work = entries / 2;
-	estimate->work = entries / 2 +
+	estimate->shared_work = estimate->rows * LSH_DEFAULT_TABLES / 2;
+	estimate->work = estimate->rows * LSH_DEFAULT_TABLES / 2 +
 		LSH_SAMPLE_QUERIES * CALIBRATE_WORK / Max(index.space.rotated_dim, 64);
 }
