@@ -197,6 +197,7 @@ typedef struct HnswPageGraph
 	HnswIndex  *index;
 	struct HnswKept_hash *kept; /* NULL: keep nothing */
 	Size		kept_size;
+	Size		kept_most;
 
 	/* The node asked for last. */
 	HnswNode	ahead;
@@ -209,8 +210,8 @@ typedef struct HnswPageGraph
 	int			nkept_pages;	/* ever */
 } HnswPageGraph;
 
-/* Keeps codes in the current memory context, if told to. */
-extern void HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, bool keep);
+/* Keeps codes in the current memory context, of so many bytes, or none. */
+extern void HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, Size most);
 
 /*
  * The code of a node, from what was kept, or from its page and then kept; NULL
@@ -219,8 +220,8 @@ extern void HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, bool keep)
 extern const void *HnswNodeCode(HnswPageGraph *graph, HnswNode node, Size *size);
 
 /*
- * Forgets the codes kept, if they take more than work_mem: to be called where
- * no code is in use.
+ * Forgets the codes kept, if they take more than they may: to be called where no
+ * code is in use.
  */
 extern void HnswTrimCodes(HnswPageGraph *graph);
 

@@ -48,7 +48,7 @@ keep(HnswPageGraph *graph, HnswNode node, const void *code, Size size)
 		{
 			entry->code = MemoryContextAlloc(graph->kept->ctx, size);
 			memcpy(entry->code, code, size);
-			graph->kept_size += size;
+			graph->kept_size += size + 2 * sizeof(HnswKept);
 		}
 	}
 	return entry;
@@ -57,7 +57,7 @@ keep(HnswPageGraph *graph, HnswNode node, const void *code, Size size)
 static bool
 keeps_too_much(const HnswPageGraph *graph)
 {
-	return graph->kept_size > (Size) work_mem * 1024;
+	return graph->kept_size > graph->kept_most;
 }
 
 void
@@ -415,13 +415,14 @@ static const HnswGraphMethods page_methods = {
 };
 
 void
-HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, bool keep)
+HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, Size most)
 {
 	graph->base.methods = &page_methods;
 	graph->base.expands = index->shape.near_size > 0;
 	graph->index = index;
-	graph->kept = keep ? HnswKept_create(CurrentMemoryContext, 1024, NULL) : NULL;
+	graph->kept = most > 0 ? HnswKept_create(CurrentMemoryContext, 1024, NULL) : NULL;
 	graph->kept_size = 0;
+	graph->kept_most = most;
 	graph->ahead = HNSW_NO_ITEM;
 	graph->nkept_pages = 0;
 	graph->node_room = HnswItemRoom(HnswElementSize(&index->shape, 0, index->shape.code_size)) +

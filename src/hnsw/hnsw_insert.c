@@ -493,7 +493,7 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 		HnswSearch	search;
 		HnswCandidate highest;
 
-		HnswPageGraphInit(&graph, index, true);
+		HnswPageGraphInit(&graph, index, (Size) work_mem * 1024);
 		HnswSearchInit(&search, &graph.base, value);
 		if (HnswEvaluate(&graph.base, value, &entry, 1, &highest) > 0)
 		{

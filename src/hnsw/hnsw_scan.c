@@ -71,7 +71,7 @@ hnsw_scan_begin(AnnScan *scan)
 
 	scan->state = state;
 	HnswOpen(&state->index, scan->index);
-	HnswPageGraphInit(&state->graph, &state->index, false);
+	HnswPageGraphInit(&state->graph, &state->index, 0);
 	HnswSearchInit(&state->search, &state->graph.base, &scan->query);
 	state->search.resumable = hnsw_iterative_scan != HNSW_ITERATIVE_SCAN_OFF;
 	state->ef = 0;

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "commands/vacuum.h"
 #include "miscadmin.h"
 #include "storage/freespace.h"
@@ -38,6 +40,7 @@ typedef struct HnswVacuum
 	HnswPageGraph graph;
 	HnswSearch	search;
 	AnnQuery	owner;
+	hnsw_step_heap heirs;		/* neighbours of the list's dead */
 	HnswChoice *choices;
 	AnnVisited	seen;
 } HnswVacuum;
@@ -407,46 +410,66 @@ wait_for_inserts(HnswVacuum *vacuum)
  */
 
 /*
- * Adds nodes to choices[n], if they are alive and not the owner, and were not
- * seen; returns the new n.  A dead node's own neighbours come in its place.
+ * Adds a node to choices[n], unless it is dead or the owner, or was seen; returns
+ * the new n.
  */
 static int
-add_choices(HnswVacuum *vacuum, const HnswNode *nodes, int count, HnswChoice *choices, int n)
+add_choice(HnswVacuum *vacuum, HnswNode node, HnswChoice *choices, int n)
 {
-	for (int i = 0; i < count; i++)
-	{
-		const void *code;
-		Size		size;
+	const void *code;
+	Size		size;
 
-		if (!AnnVisitedAdd(&vacuum->seen, nodes[i]) || AnnVisitedHas(&vacuum->dead, nodes[i]))
-			continue;
-		code = HnswNodeCode(&vacuum->graph, nodes[i], &size);
-		if (code == NULL)
-			continue;
-		choices[n].distance = AnnQueryDistance(&vacuum->owner, code);
-		choices[n].node = nodes[i];
-		choices[n].code = code;
-		choices[n].size = size;
-		n++;
-	}
-	return n;
+	if (!AnnVisitedAdd(&vacuum->seen, node) || AnnVisitedHas(&vacuum->dead, node))
+		return n;
+	code = HnswNodeCode(&vacuum->graph, node, &size);
+	if (code == NULL)
+		return n;
+	choices[n].distance = AnnQueryDistance(&vacuum->owner, code);
+	choices[n].node = node;
+	choices[n].code = code;
+	choices[n].size = size;
+	return n + 1;
 }
 
-/* Adds the neighbours of a dead node on a level to choices[n]; returns the new n. */
+/*
+ * The live neighbours of a dead node on a level, into out, and how far they are
+ * from the owner; returns how many.  Where there are codes of neighbours, these
+ * are estimates, and no other page is read.
+ */
 static int
-add_neighbours_of(HnswVacuum *vacuum, HnswNode node, int level, HnswChoice *choices, int n)
+get_heirs(HnswVacuum *vacuum, HnswNode node, int level, HnswStep *out)
 {
 	HnswIndex  *index = &vacuum->index;
+	HnswGraph  *graph = &vacuum->graph.base;
+	int			count = 0;
+	int			n = 0;
 
-	for (int part = 0; part < HnswParts(&index->shape, level); part++)
+	if (graph->expands)
 	{
-		HnswItem	item = HnswFindLinks(index, node, level, part);
+		HnswCandidate dead = {.node = node};
+
+		count = HnswExpand(graph, &vacuum->owner, level, &dead, out);
+		HnswRelease(graph);
+	}
+	else
+	{
+		HnswItem	item = HnswFindLinks(index, node, level, 0);
 		HnswLinks	links = item == HNSW_NO_ITEM ? NULL : HnswReadLinks(index, item, node);
 
-		if (links != NULL)
-			n = add_choices(vacuum, HnswViewLinks(&index->shape, links).nodes, links->count,
-							choices, n);
+		for (; links != NULL && count < links->count; count++)
+		{
+			HnswNode	heir = HnswViewLinks(&index->shape, links).nodes[count];
+			const void *code = AnnVisitedHas(&vacuum->dead, heir) ? NULL :
+				HnswNodeCode(&vacuum->graph, heir, NULL);
+
+			out[count].node = heir;
+			out[count].distance = code == NULL ? INFINITY : AnnQueryDistance(&vacuum->owner, code);
+		}
 	}
+
+	for (int i = 0; i < count; i++)
+		if (!AnnVisitedHas(&vacuum->dead, out[i].node))
+			out[n++] = out[i];
 	return n;
 }
 
@@ -467,20 +490,60 @@ add_found(HnswVacuum *vacuum, int level, HnswChoice *choices, int n)
 	HnswSearchDescend(&vacuum->search, found, entry_level, level);
 	count = HnswSearchNext(&vacuum->search, index->ef_construction, found);
 	for (int i = 0; i < count; i++)
-		n = add_choices(vacuum, &found[i].node, 1, choices, n);
+		n = add_choice(vacuum, found[i].node, choices, n);
 	pfree(found);
 	return n;
 }
 
-static const HnswChoice *
-nearest_choice(const HnswChoice *choices, int n)
+/*
+ * Adds neighbours of a list's dead to choices[n]; returns the new n.  On level 0,
+ * where nearly all lists are, three times as many as there are dead, the nearest:
+ * the others would hardly be selected.  The few lists above lead from cluster to
+ * cluster, and get to choose from all.  What comes of dead ones that the heuristic
+ * had chosen is put into bridges, too.
+ */
+static int
+add_heirs(HnswVacuum *vacuum, const HnswLinksData *links, HnswChoice *choices, int n,
+		  HnswChoice *bridges, int *nbridges)
 {
-	const HnswChoice *nearest = choices;
+	HnswLinksView view = HnswViewLinks(&vacuum->index.shape, (HnswLinks) links);
+	HnswStep	heirs[2 * HNSW_MAX_M];
+	int			most = links->level > 0 ? PG_INT32_MAX : n;
 
-	for (int i = 1; i < n; i++)
-		if (choices[i].distance < nearest->distance)
-			nearest = &choices[i];
-	return nearest;
+	hnsw_step_heap_reset(&vacuum->heirs);
+	*nbridges = 0;
+	for (int i = 0; i < links->count; i++)
+	{
+		const HnswStep *nearest = NULL;
+		int			count;
+
+		if (!AnnVisitedHas(&vacuum->dead, view.nodes[i]))
+			continue;
+
+		if (links->level == 0)
+			most += 3;
+		count = get_heirs(vacuum, view.nodes[i], links->level, heirs);
+		for (int j = 0; j < count; j++)
+		{
+			if (AnnVisitedHas(&vacuum->seen, heirs[j].node))
+				continue;
+			hnsw_step_heap_push(&vacuum->heirs, &heirs[j]);
+			if (nearest == NULL || heirs[j].distance < nearest->distance)
+				nearest = &heirs[j];
+		}
+		if (nearest != NULL && HnswIsChosen(&view, i))
+		{
+			int			before = n;
+
+			n = add_choice(vacuum, nearest->node, choices, n);
+			if (n > before)
+				bridges[(*nbridges)++] = choices[before];
+		}
+	}
+
+	while (n < most && vacuum->heirs.count > 0)
+		n = add_choice(vacuum, hnsw_step_heap_pop(&vacuum->heirs).node, choices, n);
+	return n;
 }
 
 /*
@@ -526,7 +589,7 @@ repair_links(HnswVacuum *vacuum, HnswItem item, HnswNode owner)
 		const void *code;
 		Size		size;
 		HnswChoice	bridges[2 * HNSW_MAX_M];
-		int			nbridges = 0;
+		int			nbridges;
 		int			max;
 		int			live;
 		int			n;
@@ -545,17 +608,11 @@ repair_links(HnswVacuum *vacuum, HnswItem item, HnswNode owner)
 		max = HnswPlaces(&index->shape, old->level);
 		AnnVisitedReset(&vacuum->seen);
 		AnnVisitedAdd(&vacuum->seen, owner);
-		n = live = add_choices(vacuum, view.nodes, old->count, choices, 0);
+		n = 0;
 		for (int i = 0; i < old->count; i++)
-		{
-			int			before = n;
-
-			if (!AnnVisitedHas(&vacuum->dead, view.nodes[i]))
-				continue;
-			n = add_neighbours_of(vacuum, view.nodes[i], old->level, choices, n);
-			if (HnswIsChosen(&view, i) && n > before)
-				bridges[nbridges++] = *nearest_choice(choices + before, n - before);
-		}
+			n = add_choice(vacuum, view.nodes[i], choices, n);
+		live = n;
+		n = add_heirs(vacuum, old, choices, n, bridges, &nbridges);
 
 		/* If most are dead, what they knew is not what is near any more. */
 		if (live < old->count / 2 || n < max)
@@ -631,11 +688,11 @@ repair(HnswVacuum *vacuum)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 
-	HnswPageGraphInit(&vacuum->graph, &vacuum->index, true);
+	HnswPageGraphInit(&vacuum->graph, &vacuum->index, (Size) maintenance_work_mem * 1024 / 2);
 	HnswSearchInit(&vacuum->search, &vacuum->graph.base, &vacuum->owner);
 	AnnVisitedInit(&vacuum->seen, 1024);
-	vacuum->choices = palloc(sizeof(HnswChoice) *
-							 (vacuum->index.ef_construction + (most + 1) * most));
+	hnsw_step_heap_init(&vacuum->heirs, 256);
+	vacuum->choices = palloc(sizeof(HnswChoice) * (vacuum->index.ef_construction + (most + 1) * most));
 	MemoryContextSwitchTo(vacuum->page_context);
 
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1; blkno < nblocks; blkno++)
