@@ -195,7 +195,7 @@ ivfflatinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relati
 	oldcontext = MemoryContextSwitchTo(context);
 
 	IvfOpen(&index, rel);
-	if (AnnQueryPrepare(&value, &index.space, values[0], false))
+	if (AnnQueryRotate(&value, &index.space, values[0]))
 	{
 		insert(&index, heap, &value, tid);
 		IvfRememberTargets(&index);
