@@ -448,7 +448,7 @@ run(IvfChange *change)
 
 	if (change->nto > change->nfrom)
 		change->room = IvfMakeRoom(change->index, &change->from[0].list);
-	if (change->nfrom == 1 && change->nto > 0)
+	if (change->nto == 2)
 		IvfTakeRows(change);
 	number_lists(change);
 	for (;;)

@@ -1,7 +1,7 @@
 /*
  * ivfflat_take.c
- *	  What a split, or the rewriting of a list, takes from neighbouring lists: rows
- *	  that are nearer to a new centre than to their own.
+ *	  What a split takes from neighbouring lists: rows that are nearer to one of
+ *	  the new centres than to their own.
  *
  * They are written to the new lists first, and removed from the old when the new
  * have their centres.  In between they are in two lists; the metapage says so,
@@ -14,9 +14,8 @@
 #include "am/am_tids.h"
 #include "ivfflat/ivfflat_change.h"
 
-/* From how many lists a split takes rows, and from how many a list that is rewritten. */
+/* How many lists rows are taken from. */
 #define NEIGHBOURS 32
-#define NEIGHBOURS_OF_ONE 8
 
 /* A centre that rows are compared with by their codes. */
 typedef struct Rival
@@ -189,7 +188,6 @@ IvfTakeRows(IvfChange *change)
 {
 	IvfIndex   *index = change->index;
 	int			dim = index->space.rotated_dim;
-	int			neighbours = change->nto > 1 ? NEIGHBOURS : NEIGHBOURS_OF_ONE;
 	Contest    *contest = palloc0(sizeof(Contest));
 	IvfPoint	point;
 	IvfQueue	queue;
@@ -203,10 +201,10 @@ IvfTakeRows(IvfChange *change)
 
 	IvfDecodeCentre(index, change->from[0].centre, contest->x);
 	IvfPointOfVector(index, contest->x, &point);
-	IvfQueueInit(&queue, index, &point, IVF_SEARCH, neighbours + 1);
+	IvfQueueInit(&queue, index, &point, IVF_SEARCH, NEIGHBOURS + 1);
 	change->taken = ann_tids_create(CurrentMemoryContext, 64, NULL);
-	change->neighbours = palloc(sizeof(IvfList) * neighbours);
-	for (int seen = 0; seen < neighbours && IvfQueueNext(&queue, &list);)
+	change->neighbours = palloc(sizeof(IvfList) * NEIGHBOURS);
+	for (int seen = 0; seen < NEIGHBOURS && IvfQueueNext(&queue, &list);)
 	{
 		int			before = change->count;
 
