@@ -72,7 +72,7 @@ DROP TABLE t;
 CREATE TABLE t (id int, val real[]);
 CREATE INDEX idx ON t USING ivfflat ((val::vector(600)) vector_l2_ops);
 INSERT INTO t SELECT i, ARRAY(SELECT hashint4(i * 600 + j) / 2147483648.0 + i % 5 FROM generate_series(1, 600) j)
-	FROM generate_series(1, 500) i;
+	FROM generate_series(1, 1000) i;
 SELECT lists('idx') > 3 AS split;
 SELECT id FROM t ORDER BY val::vector(600) <-> (SELECT val FROM t WHERE id = 77)::vector(600) LIMIT 1;
 DELETE FROM t WHERE id % 20 <> 0;
@@ -82,7 +82,7 @@ SELECT * FROM ann_check('idx');
 DROP TABLE t;
 
 -- Pages of centres, seven to a page and one to a page: they are divided as lists
--- come, and freed as they go
+-- come, and freed as they go.  Inserts split what is far too long, VACUUM the rest.
 CREATE FUNCTION pages(name text, kind int) RETURNS bigint LANGUAGE sql AS
 	$$SELECT count(*) FROM generate_series(1, pg_relation_size(name) / 8192 - 1) b, get_raw_page(name, b::int) p
 	WHERE get_byte(p, 8188) = kind AND get_byte(p, 8189) = 0$$;
@@ -90,6 +90,8 @@ CREATE TABLE t (id int, val vector(1000));
 CREATE INDEX idx ON t USING ivfflat (val vector_l2_ops) WITH (lists = 20);
 INSERT INTO t SELECT i, ARRAY(SELECT hashint4(i * 10 + j) / 2147483648.0 FROM generate_series(1, 10) j)::real[] ||
 	array_fill(hashint4(i % 37) / 2147483648.0, ARRAY[990])::real[] FROM generate_series(1, 3000) i;
+SELECT lists('idx') BETWEEN 8 AND 20 AS split;
+VACUUM t;
 SELECT lists('idx') > 20 AS split, pages('idx', 16) > 3 AS divided, pages('idx', 18) AS groups;
 SELECT * FROM ann_check('idx');
 SELECT count(*) FROM (SELECT FROM t ORDER BY val <-> (SELECT val FROM t WHERE id = 77)) s;
@@ -103,6 +105,7 @@ DROP TABLE t;
 CREATE TABLE t (id int, val vector(16000));
 CREATE INDEX idx ON t USING ivfflat (val vector_l2_ops);
 INSERT INTO t SELECT i, array_fill(i % 5, ARRAY[16000]) FROM generate_series(1, 400) i;
+VACUUM t;
 SELECT lists('idx'), pages('idx', 16), pages('idx', 18);
 SELECT * FROM ann_check('idx');
 SELECT count(*) FROM (SELECT FROM t ORDER BY val <-> (SELECT val FROM t WHERE id = 77)) s;

@@ -126,7 +126,7 @@ IvfReadVector(IvfChange *change, IvfRow row, const IvfCentreData *centre, float 
 		MemoryContext oldcontext = MemoryContextSwitchTo(AnnFetchContext(change->fetch));
 		AnnQuery	query;
 
-		found = AnnQueryPrepare(&query, &index->space, value, false);
+		found = AnnQueryRotate(&query, &index->space, value);
 		if (found)
 			memcpy(x, query.rotated, sizeof(float) * index->space.rotated_dim);
 		MemoryContextSwitchTo(oldcontext);

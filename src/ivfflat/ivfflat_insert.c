@@ -14,6 +14,12 @@
 #define MIN_CAPACITY 16
 
 /*
+ * An insert has to wait for a split, which moves all rows of a list.  So it leaves
+ * the list to VACUUM unless it is as many times too long.
+ */
+#define PATIENCE 2
+
+/*
  * Adds a row to the first segment of a list, as it was found; false if that takes
  * no more.  *count is how many rows it has.
  */
@@ -146,11 +152,11 @@ add_row(IvfIndex *index, IvfList *list, IvfRow row, bool *grown)
 	return true;
 }
 
-/* Splits a list if it is too long and nobody is changing lists. */
+/* Splits a list if it is far too long and nobody is changing lists. */
 static void
 split_if_too_long(IvfIndex *index, Relation heap, const IvfList *list)
 {
-	if (!IvfTooLong(IvfRowsPerList(index), list, list->rows + 1) || !IvfTryLockChanges(index))
+	if (!IvfTooLong(IvfRowsPerList(index) * PATIENCE, list, list->rows + 1) || !IvfTryLockChanges(index))
 		return;
 	IvfChangeLists(index, heap, list, 1, 2);
 	IvfUnlockChanges(index, ExclusiveLock);
@@ -195,7 +201,7 @@ ivfflatinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relati
 	oldcontext = MemoryContextSwitchTo(context);
 
 	IvfOpen(&index, rel);
-	if (AnnQueryPrepare(&value, &index.space, values[0], false))
+	if (AnnQueryRotate(&value, &index.space, values[0]))
 	{
 		insert(&index, heap, &value, tid);
 		IvfRememberTargets(&index);

@@ -20,8 +20,9 @@
 /* A centre that rows are compared with by their codes. */
 typedef struct Rival
 {
+	IvfPoint	point;
+	float	   *x;
 	double		base;			/* squared distance to the centre of the rows' list */
-	double		norm2;
 	IvfTerms	terms;
 	AnnRabitqQuery *prepared;	/* for codes of rows; NULL where rows are whole */
 	IvfSquare	squares[ANN_BATCH];
@@ -37,26 +38,45 @@ typedef struct Contest
 	char	   *rows;			/* room for those of a segment */
 } Contest;
 
-/* Prepares a centre to be compared with rows of the list around another. */
+/* Prepares a centre to be compared with rows. */
 static void
-prepare_rival(Contest *contest, int i, const IvfCentreData *own)
+prepare_rival(Contest *contest, int i, const IvfCentreData *centre)
 {
 	IvfIndex   *index = contest->change->index;
+	int			dim = index->space.rotated_dim;
 	Rival	   *rival = &contest->rivals[i];
-	const IvfCentreData *centre = contest->centres[i];
-	IvfPoint	point;
-	IvfList		seen;
 
-	IvfDecodeCentre(index, centre, contest->x);
-	IvfPointOfVector(index, contest->x, &point);
-	IvfCompare(index, &point, IVF_ASSIGN, &own, 1, &seen);
-	pfree(point.prepared);
-
-	rival->base = seen.base;
-	rival->norm2 = centre->norm2;
+	contest->centres[i] = centre;
+	if (index->bits == 0)
+		return;
+	if (rival->x == NULL)
+	{
+		rival->x = palloc(sizeof(float) * dim);
+		rival->prepared = palloc(AnnRabitqQuerySize(dim));
+	}
+	else
+		pfree(rival->point.prepared);
+	IvfDecodeCentre(index, centre, rival->x);
+	IvfPointOfVector(index, rival->x, &rival->point);
+	AnnRabitqPrepare(rival->prepared, dim, index->bits, rival->x);
 	rival->terms = IvfScoreTerms(index, IVF_ASSIGN, centre->norm2);
-	if (index->bits > 0)
-		AnnRabitqPrepare(rival->prepared, index->space.rotated_dim, index->bits, contest->x);
+}
+
+/* Makes the rivals ready for rows of the list around a centre, which becomes the last of them. */
+static void
+meet_list(Contest *contest, const IvfCentreData *own)
+{
+	IvfIndex   *index = contest->change->index;
+	int			n = contest->change->nto;
+
+	prepare_rival(contest, n, own);
+	for (int i = 0; i <= n && index->bits > 0; i++)
+	{
+		IvfList		seen;
+
+		IvfCompare(index, &contest->rivals[i].point, IVF_ASSIGN, &own, 1, &seen);
+		contest->rivals[i].base = seen.base;
+	}
 }
 
 /* The score with a centre of a row of the batch that was compared. */
@@ -66,7 +86,7 @@ estimate_score(const IvfIndex *index, const Rival *rival, int i)
 	double		length = index->space.metric->form == ANN_FORM_COSINE ? 1 : 0;
 
 	return rival->terms.offset +
-		rival->terms.factor * (rival->norm2 + length - rival->squares[i].estimate) / 2;
+		rival->terms.factor * (rival->point.norm2 + length - rival->squares[i].estimate) / 2;
 }
 
 /*
@@ -149,9 +169,7 @@ take_from_list(Contest *contest, const IvfList *list)
 
 	if (!IvfCopyCentre(index, list, own))
 		AnnCorrupted(index->rel, list->blkno, "The centre of a list is missing");
-	contest->centres[change->nto] = own;
-	for (int i = 0; i <= change->nto; i++)
-		prepare_rival(contest, i, own);
+	meet_list(contest, own);
 
 	IvfWalkBegin(&walk, index, list->number, list->first, true);
 	while (IvfWalkNext(&walk, BUFFER_LOCK_SHARE))
@@ -173,27 +191,30 @@ IvfTakeRows(IvfChange *change)
 	Contest    *contest = palloc0(sizeof(Contest));
 	IvfPoint	point;
 	IvfQueue	queue;
+	IvfList		list;
 
 	contest->change = change;
 	contest->x = palloc(sizeof(float) * dim);
 	contest->rows = palloc(index->row_size * index->rows_per_page);
-	for (int i = 0; i <= change->nto; i++)
-	{
-		if (i < change->nto)
-			contest->centres[i] = change->to[i].centre;
-		if (index->bits > 0)
-			contest->rivals[i].prepared = palloc(AnnRabitqQuerySize(dim));
-	}
+	for (int i = 0; i < change->nto; i++)
+		prepare_rival(contest, i, change->to[i].centre);
 
 	IvfDecodeCentre(index, change->from[0].centre, contest->x);
 	IvfPointOfVector(index, contest->x, &point);
 	IvfQueueInit(&queue, index, &point, IVF_SEARCH, NEIGHBOURS + 1);
 	change->taken = ann_tids_create(CurrentMemoryContext, 64, NULL);
 	change->neighbours = palloc(sizeof(IvfList) * NEIGHBOURS);
-	while (change->nneighbours < NEIGHBOURS &&
-		   IvfQueueNext(&queue, &change->neighbours[change->nneighbours]))
-		if (change->neighbours[change->nneighbours].number != change->from[0].list.number)
-			take_from_list(contest, &change->neighbours[change->nneighbours++]);
+	for (int seen = 0; seen < NEIGHBOURS && IvfQueueNext(&queue, &list);)
+	{
+		int			before = change->count;
+
+		if (list.number == change->from[0].list.number)
+			continue;
+		seen++;
+		take_from_list(contest, &list);
+		if (change->count > before)
+			change->neighbours[change->nneighbours++] = list;
+	}
 
 	if (change->taken->members == 0)
 		change->taken = NULL;

@@ -57,7 +57,7 @@ typedef struct IvfVacuum
 	IndexBulkDeleteCallback callback;	/* NULL: no row is dead */
 	void	   *arg;
 	BufferAccessStrategy strategy;
-	counts_hash *counts;		/* of the lists that exist */
+	counts_hash *counts;		/* of lists that existed when pages were read */
 	Bitmapset  *values;			/* pages of the store */
 } IvfVacuum;
 
@@ -134,6 +134,17 @@ remove_dead(IvfVacuum *vacuum, Buffer buf)
 	AnnPoint("ivfflat W9");
 }
 
+/* Adds a segment to its list. */
+static void
+count_segment(ListCount *list, ItemPointer at, IvfSegment segment, int capacity)
+{
+	list->rows += segment->count;
+	list->segments++;
+	list->room += capacity - segment->count;
+	if (ItemPointerCompare(at, &list->first) != 0)
+		list->holes += capacity - segment->count;
+}
+
 /* Adds the rows of a locked page to those of their lists. */
 static void
 count_rows(IvfVacuum *vacuum, Buffer buf)
@@ -150,11 +161,7 @@ count_rows(IvfVacuum *vacuum, Buffer buf)
 		if (list == NULL)
 			continue;
 		ItemPointerSet(&at, BufferGetBlockNumber(buf), offset);
-		list->rows += segment->count;
-		list->segments++;
-		list->room += capacity - segment->count;
-		if (ItemPointerCompare(&at, &list->first) != 0)
-			list->holes += capacity - segment->count;
+		count_segment(list, &at, segment, capacity);
 		vacuum->stats->num_index_tuples += segment->count;
 	}
 }
@@ -260,19 +267,39 @@ is_scattered(const IvfIndex *index, const ListCount *count)
 		count->holes > count->rows / HOLES_SHARE || count->room > count->rows / ROOM_SHARE;
 }
 
-static uint32
-count_list(IvfIndex *index, const IvfList *list)
+/* Counts what a list has by reading it; false if it is gone. */
+static bool
+read_count(IvfIndex *index, const IvfList *list, ListCount *count)
 {
-	uint32		rows = 0;
+	Buffer		buf;
+	IvfCentre	centre = IvfLockCentre(index, list, BUFFER_LOCK_SHARE, &buf);
 	IvfWalk		walk;
 
-	IvfWalkBegin(&walk, index, list->number, list->first, true);
+	if (centre == NULL)
+		return false;
+	memset(count, 0, sizeof(ListCount));
+	count->first = centre->first;
+	UnlockReleaseBuffer(buf);
+
+	IvfWalkBegin(&walk, index, list->number, count->first, true);
 	while (IvfWalkNext(&walk, BUFFER_LOCK_SHARE))
 	{
-		rows += walk.segment->count;
+		count_segment(count, &walk.at, walk.segment, walk.capacity);
 		UnlockReleaseBuffer(walk.buf);
 	}
-	return rows;
+	return true;
+}
+
+/* The same, unless it is known. */
+static bool
+get_count(IvfVacuum *vacuum, const IvfList *list, ListCount *count)
+{
+	const ListCount *known = counts_lookup(vacuum->counts, list->number);
+
+	if (known == NULL)
+		return read_count(&vacuum->index, list, count);
+	*count = *known;
+	return true;
 }
 
 /* Finds the other list whose centre is nearest to one's; false if there is none. */
@@ -297,39 +324,48 @@ find_nearest(IvfIndex *index, const IvfList *list, IvfList *nearest)
 	return found;
 }
 
-/* Changes a list if its rows are too many, too few, or scattered. */
-static void
-change_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
+/* Splits a list if it is too long. */
+static bool
+split_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
+{
+	ListCount	count;
+
+	return get_count(vacuum, list, &count) &&
+		IvfTooLong(IvfRowsPerList(&vacuum->index), list, count.rows) &&
+		IvfChangeLists(&vacuum->index, heap, list, 1, 2);
+}
+
+/* Changes a list if its rows are too few, or scattered. */
+static bool
+mend_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
 {
 	IvfIndex   *index = &vacuum->index;
-	ListCount  *count = counts_lookup(vacuum->counts, list->number);
 	uint32		rows_per_list = IvfRowsPerList(index);
 	IvfList		lists[2] = {*list};
 	IvfMetaPageData meta;
+	ListCount	count;
+	ListCount	other;
 
-	/* It is new: there is nothing to mend. */
-	if (count == NULL)
-		return;
+	if (!get_count(vacuum, list, &count))
+		return false;
 
 	IvfReadMeta(index, &meta);
-	if (count->rows == 0 && meta.lists > 1)
-		IvfChangeLists(index, heap, lists, 1, 0);
-	else if (is_short(vacuum, &meta, rows_per_list, count) && find_nearest(index, list, &lists[1]) &&
-			 count->rows + count_list(index, &lists[1]) <= rows_per_list / 2 * 3)
-		IvfChangeLists(index, heap, lists, 2, 1);
-	else if (IvfTooLong(rows_per_list, list, count->rows))
-		IvfChangeLists(index, heap, lists, 1, 2);
-	else if (count->rows > 0 && is_scattered(index, count))
-		IvfChangeLists(index, heap, lists, 1, 1);
+	if (count.rows == 0)
+		return meta.lists > 1 && IvfChangeLists(index, heap, lists, 1, 0);
+	if (is_short(vacuum, &meta, rows_per_list, &count) && find_nearest(index, list, &lists[1]) &&
+		read_count(index, &lists[1], &other) && count.rows + other.rows <= rows_per_list / 2 * 3)
+		return IvfChangeLists(index, heap, lists, 2, 1);
+	return is_scattered(index, &count) && IvfChangeLists(index, heap, lists, 1, 1);
 }
 
-static void
-change_lists(IvfVacuum *vacuum)
+/* Does this to all lists, those that come meanwhile included; returns whether any was changed. */
+static bool
+visit_lists(IvfVacuum *vacuum, Relation heap,
+			bool (*change) (IvfVacuum *vacuum, Relation heap, const IvfList *list))
 {
-	Relation	rel = vacuum->index.rel;
-	Relation	heap = table_open(IndexGetRelation(RelationGetRelid(rel), false), AccessShareLock);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ivfflat vacuum",
 												  ALLOCSET_DEFAULT_SIZES);
+	bool		any = false;
 	IvfQueue	queue;
 	IvfList		list;
 
@@ -340,12 +376,25 @@ change_lists(IvfVacuum *vacuum)
 
 		AnnVacuumDelayPoint();
 		IvfLockChanges(&vacuum->index, ExclusiveLock);
-		change_list(vacuum, heap, &list);
+		any |= change(vacuum, heap, &list);
 		IvfUnlockChanges(&vacuum->index, ExclusiveLock);
 		MemoryContextSwitchTo(oldcontext);
 		MemoryContextReset(context);
 	}
 	MemoryContextDelete(context);
+	return any;
+}
+
+/* What a split takes from other lists leaves holes there, so splits come first. */
+static void
+change_lists(IvfVacuum *vacuum)
+{
+	Relation	rel = vacuum->index.rel;
+	Relation	heap = table_open(IndexGetRelation(RelationGetRelid(rel), false), AccessShareLock);
+
+	if (visit_lists(vacuum, heap, split_list))
+		counts_reset(vacuum->counts);
+	visit_lists(vacuum, heap, mend_list);
 	table_close(heap, AccessShareLock);
 }
 

@@ -67,6 +67,9 @@ my $one = 'INSERT INTO TABLE SELECT 500000, KIND_value(500000)';
 my $some = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(500001, 500700) i';
 my $equal = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(1000000, 1000400) i';
 my $more = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(2001, 2700) i; REINDEX INDEX TABLE_idx';
+# too many for lists that were built of 400 rows
+my $many = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(500001, 502500) i';
+my $copies = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(1000000, 1001200) i';
 my $delete = 'DELETE FROM TABLE WHERE id % 20 <> 0';
 my $vacuum = 'VACUUM TABLE';
 my @points = (
@@ -103,20 +106,20 @@ my @points = (
 	[ 'ivfflat W1', 0, 'ivfflat', '', $some ],
 	[ 'ivfflat W2', 0, 'ivfflat', '', $some ],
 	[ 'ivfflat W3', 0, 'ivfflat', '', $some ],
-	[ 'ivfflat W4', 0, 'ivfflat', '', $some ],
-	[ 'ivfflat W5', 0, 'ivfflat', '', $some ],
-	[ 'ivfflat W5', 1, 'ivfflat', '', $some ],
-	[ 'ivfflat W6', 0, 'ivfflat', '', $some ],
-	[ 'ivfflat W7', 0, 'ivfflat', '', $some ],
-	[ 'ivfflat W7', 1, 'ivfflat', '', $some ],
-	[ 'ivfflat W8', 0, 'ivfflat', '', $some ],
+	[ 'ivfflat W4', 0, 'ivfflat', '', $many ],
+	[ 'ivfflat W5', 0, 'ivfflat', '', $many ],
+	[ 'ivfflat W5', 1, 'ivfflat', '', $many ],
+	[ 'ivfflat W6', 0, 'ivfflat', '', $many ],
+	[ 'ivfflat W7', 0, 'ivfflat', '', $many ],
+	[ 'ivfflat W7', 1, 'ivfflat', '', $many ],
+	[ 'ivfflat W8', 0, 'ivfflat', '', $many ],
 	[ 'ivfflat W10', 0, 'stored', '', $one ],
 	[ 'ivfflat W10', 1, 'stored', '', $one ],
-	[ 'ivfflat W12', 0, 'ivfflat', '', $some ],
-	[ 'ivfflat W13', 0, 'ivfflat', '', $equal ],
-	[ 'ivfflat W14', 0, 'ivfflat', '', $some ],
-	[ 'ivfflat W15', 0, 'grouped', '', $some ],
-	[ 'ivfflat W16', 0, 'grouped', '', $some ],
+	[ 'ivfflat W12', 0, 'ivfflat', '', $many ],
+	[ 'ivfflat W13', 0, 'ivfflat', '', $copies ],
+	[ 'ivfflat W14', 0, 'ivfflat', '', $many ],
+	[ 'ivfflat W15', 0, 'grouped', '', $many ],
+	[ 'ivfflat W16', 0, 'grouped', '', $many ],
 	[ 'lsh W1', 0, 'lsh', '', $some ],
 	[ 'lsh W2', 0, 'lsh', '', $one ],
 	[ 'lsh W2', 1, 'lsh', '', $one ],
