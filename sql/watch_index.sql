@@ -107,9 +107,10 @@ WHERE relname = 'empty' ORDER BY indexrelname;
 
 -- What a build takes: the size within a quarter, and memory neither too much nor
 -- far too little
-CREATE TABLE m (v vector(64), h halfvec(100), b bit(256), s sparsevec(1000), w vector);
+CREATE TABLE m (v vector(64), h halfvec(100), b bit(256), s sparsevec(1000), w vector, d vector(16));
 INSERT INTO m SELECT watched(i), NULL, hashint8(i)::bit(256),
-	format('{%s:1,%s:2,%s:3}/1000', 1 + i % 100, 101 + i % 333, 501 + i % 498)::sparsevec FROM generate_series(1, 8000) i;
+	format('{%s:1,%s:2,%s:3}/1000', 1 + i % 100, 101 + i % 333, 501 + i % 498)::sparsevec,
+	NULL, ARRAY(SELECT hashint8(i * 100 + j) FROM generate_series(1, 16) j)::vector(16) FROM generate_series(1, 8000) i;
 CREATE FUNCTION estimated(what text, method text, options text, class text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	estimate record;
@@ -128,6 +129,8 @@ SELECT estimated('v', 'hnsw', '', 'vector_l2_ops') AS hnsw, estimated('v', 'hnsw
 SELECT estimated('v', 'ivfflat', '', 'vector_l2_ops') AS ivfflat, estimated('v', 'ivfflat', 'lists = 100, quantizer = none', 'vector_ip_ops') AS whole,
 	estimated('v', 'ivfflat', 'quantizer = sq8', 'vector_cosine_ops') AS scalar;
 SELECT estimated('v', 'lsh', '', 'vector_l2_ops') AS lsh, estimated('b', 'lsh', 'tables = 2', 'bit_jaccard_ops') AS bits;
+-- so many rows are worth more tables than those of the sample
+SELECT estimated('d', 'lsh', '', 'vector_l2_ops') AS tables;
 -- the class of L2 or Hamming distance, unless another is named
 SELECT a.memory = b.memory AS same FROM ann_build_estimate('m', 'v', 'hnsw') a, ann_build_estimate('m', 'v', 'hnsw', '', 'vector_l2_ops') b;
 SELECT rows FROM ann_build_estimate('m', 'b', 'hnsw', 'm = 4, ef_construction = 8');

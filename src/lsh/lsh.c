@@ -57,16 +57,19 @@ LshPatience(const LshIndex *index)
 	return index->patience[i - 1] * pow(index->patience[i] / index->patience[i - 1], share);
 }
 
-/* The logarithm of leaves is taken to be linear between two shares. */
+/*
+ * The logarithm of leaves is taken to be linear between two shares.  Rows that were not
+ * met before all was read may have been met never: nothing follows from that.
+ */
 double
 LshNearness(const LshIndex *index, double leaves)
 {
 	double		share = 0;
 	double		least = 1;
 
-	if (leaves < 1 || index->near[0] == 0)
+	if (leaves < 1 || index->near[0] == 0 || index->near[0] >= index->measured_leaves)
 		return -1;
-	for (int i = 0; i < LSH_NEARS; i++)
+	for (int i = 0; i < LSH_NEARS && index->near[i] < index->measured_leaves; i++)
 	{
 		if (leaves < index->near[i])
 			return share + (lsh_nears[i] - share) * log(leaves / least) / log(index->near[i] / least);

@@ -26,10 +26,10 @@
 #include "lsh/lsh.h"
 
 /*
- * The work of calibrating with one query, in one dimension, in units of adding a
- * row to a table: a fit to measured builds.
+ * The work of a build that does not depend on the number of rows, in units of adding
+ * a row: a fit to measured builds.
  */
-#define CALIBRATE_WORK 8192.0
+#define FIXED_WORK 4500.0
 
 /* Of maintenance_work_mem, what rows may take; sorts of other rows have the rest. */
 #define MEMORY_SHARE 0.75
@@ -676,7 +676,8 @@ lshbuildempty(Relation rel)
 
 /*
  * Each row is rotated, coded and written, which takes more time than another table
- * does; calibrating takes much the same for any number of rows.
+ * does; drawing a sample, choosing tables and calibrating take much the same for any
+ * number of rows, and, in proportion to what a row takes, of dimensions.
  */
 void
 LshEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
@@ -691,7 +692,6 @@ LshEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
 	leaves = ceil(estimate->rows / index.leaf_fill) * index.hash.tables;
 	estimate->memory = rows_size(&index, estimate->rows) / MEMORY_SHARE;
 	estimate->pages = 1 + leaves + index.hash.tables * ceil(leaves / index.hash.tables / (LSH_FILL * LSH_MAX_ENTRIES));
-	estimate->shared_work = estimate->rows * LSH_DEFAULT_TABLES / 2;
-	estimate->work = estimate->rows * LSH_DEFAULT_TABLES / 2 +
-		LSH_SAMPLE_QUERIES * CALIBRATE_WORK / Max(index.space.rotated_dim, 64);
+	estimate->shared_work = estimate->rows / 2;
+	estimate->work = estimate->rows / 2 + FIXED_WORK;
 }

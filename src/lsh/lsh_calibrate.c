@@ -28,7 +28,7 @@
 #define IMAGINED 10
 
 /* How many of these may not be met by the time noted. */
-#define NEAR_MISSED 0.005
+#define NEAR_MISSED 0.01
 
 /* An index with so many times the leaves has grown. */
 #define GROWN 1.5

@@ -22,7 +22,7 @@
 #define DEFAULT_PATIENCE 5
 
 const double lsh_recalls[LSH_RECALLS] = {0.5, 0.8, 0.9, 0.95, 0.99};
-const double lsh_nears[LSH_NEARS] = {0.1, 0.2, 0.3, 0.4};
+const double lsh_nears[LSH_NEARS] = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6};
 
 /*
  * Making an index

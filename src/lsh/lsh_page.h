@@ -11,7 +11,7 @@
 #include "lsh/lsh_hash.h"
 
 #define LSH_MAGIC 0x4C534848
-#define LSH_VERSION 2
+#define LSH_VERSION 3
 
 /* Kind of all pages but the metapage and those that are free. */
 #define LSH_PAGE_NODE ANN_PAGE_METHOD
@@ -20,7 +20,7 @@
 #define LSH_RECALLS 5
 
 /* And of so many distances, how soon rows that near are met. */
-#define LSH_NEARS 4
+#define LSH_NEARS 6
 
 typedef struct LshMetaPageData
 {
@@ -38,8 +38,8 @@ typedef struct LshMetaPageData
 	char		centre[FLEXIBLE_ARRAY_MEMBER];	/* see space.h */
 } LshMetaPageData;
 
-StaticAssertDecl(offsetof(LshMetaPageData, seed) == 72 &&
-				 offsetof(LshMetaPageData, centre) == 80, "metapage is on disk");
+StaticAssertDecl(offsetof(LshMetaPageData, seed) == 80 &&
+				 offsetof(LshMetaPageData, centre) == 88, "metapage is on disk");
 
 typedef LshMetaPageData *LshMetaPage;
 

@@ -132,6 +132,47 @@ foreach my $row (@classes)
 }
 
 #
+# Rows that are met early
+#
+$node->safe_psql('postgres', q(
+	DROP TABLE t;
+	-- most are equal, and all are near each other
+	CREATE TABLE alike AS
+	SELECT id, string_agg(CASE WHEN id % 2 = 0 OR (noise(id, j) > -0.994 AND noise(id / 8, -j) > -0.98)
+		THEN '1' ELSE '0' END, '' ORDER BY j)::bit(256) AS v
+	FROM generate_series(1, 6000) id, generate_series(1, 256) j GROUP BY id;
+	CREATE INDEX ON alike USING lsh (v bit_hamming_ops);
+	-- sets with little in common
+	CREATE TABLE sets AS
+	SELECT id, string_agg(CASE WHEN noise(id, j) > 0.7 THEN '1' ELSE '0' END, '' ORDER BY j)::bit(256) AS v
+	FROM generate_series(1, 6000) id, generate_series(1, 256) j GROUP BY id;
+	CREATE INDEX ON sets USING lsh (v bit_jaccard_ops);
+	CREATE FUNCTION nearest(wanted bit, OUT id int, OUT pages int) LANGUAGE plpgsql AS $$
+	BEGIN
+		SELECT s.id INTO nearest.id FROM sets s ORDER BY v <%> wanted LIMIT 1;
+		SELECT l.pages INTO nearest.pages FROM ann_last_scan() l;
+	END $$;
+));
+cmp_ok($node->safe_psql('postgres', q(
+		SET enable_indexscan = off;
+		CREATE TEMP TABLE tenth AS SELECT v, (SELECT max(d)
+			FROM (SELECT t.v <~> q.v AS d FROM alike t ORDER BY 1 LIMIT 10) s) AS worst FROM alike q WHERE id % 60 = 7;
+		RESET enable_indexscan;
+		SET enable_seqscan = off;
+		SELECT avg((SELECT count(*) FILTER (WHERE d <= worst)
+			FROM (SELECT t.v <~> q.v AS d FROM alike t ORDER BY t.v <~> q.v LIMIT 10) s)) / 10 FROM tenth q)),
+	'>=', 0.93, 'rows that are all near each other are found');
+my ($found, $pages) = split /\|/, $node->safe_psql('postgres', q(
+		SET enable_seqscan = off;
+		-- about half of what either set has
+		SELECT avg((n.id = q.id)::int), avg(n.pages) FROM sets q, LATERAL nearest(
+			(SELECT string_agg(CASE WHEN noise(-id, j) > 0.3 THEN (noise(-id, 256 + j) > 0.7)::int::text
+				ELSE substring(v FROM j FOR 1)::text END, '' ORDER BY j)::bit(256) FROM generate_series(1, 256) j)) n
+		WHERE q.id % 60 = 7));
+cmp_ok($found, '>=', 0.98, "the sets most like others are found: $found");
+cmp_ok($pages, '<=', 22, "in few pages: $pages");
+
+#
 # A standby
 #
 my $standby = AnnTest->standby($node);

@@ -47,7 +47,7 @@ sub row { return ENTRIES + 20 * $_[0]; }
 # name, the damage, what ann_check must say
 my @damages = (
 	[ 'magic', sub { put(0, 24, pack('L', 0x12345678)) }, qr/XX002.*block 0\b.*not that of this access method/s ],
-	[ 'version', sub { put(0, 28, pack('L', 3)) }, qr/0A000.*format version 3/s ],
+	[ 'version', sub { put(0, 28, pack('L', 9)) }, qr/0A000.*format version 9/s ],
 	[ 'dimensions', sub { put(0, 32, pack('L', 7)) }, qr/XX002.*block 0\b/s ],
 	[ 'bits', sub { put(0, 36, pack('S', 9)) }, qr/XX002.*block 0\b/s ],
 	[ 'tables', sub { put(0, 38, pack('S', 200)) }, qr/XX002.*block 0\b/s ],
