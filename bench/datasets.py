@@ -7,7 +7,8 @@ A data set is asked for by a source and options, NAME=VALUE, with commas between
     glove-100-angular.hdf5                                  of ann-benchmarks; needs h5py
     clustered,rows=20000,dims=1536,metric=cosine            made up
 
-Options of all: rows (the first so many), metric (l2, ip, cosine, hamming, jaccard), name, count (of queries), k.
+Options of all: rows (the first so many), metric (l2, ip, cosine, hamming, jaccard), name, count (of queries), k, features (so
+many dimensions are made of those there are, which keeps who is near whom, by L2: real neighbourhoods in as many as one likes).
 Without queries some rows are taken out to be them.  For hamming and jaccard an element is a bit: whether it is above 0.
 
 As a program, writes data that are made up: datasets.py clustered,rows=20000,dims=1536 BASE.npy QUERIES.npy
@@ -136,6 +137,20 @@ def make_sets(rows, dims, rng):
 MAKERS = {'clustered': make_clustered, 'uniform': make_uniform, 'sets': make_sets}
 
 
+def make_features(base, count):
+    """Random Fourier features (Rahimi and Recht, 2007) of a Gaussian as wide as rows are apart: a function."""
+    rng = numpy.random.default_rng(5)
+    some = numpy.asarray(base[rng.choice(len(base), min(500, len(base)), replace=False)], numpy.float32)
+    width = float(numpy.sqrt(numpy.median(distances(some, some, 'l2'))))
+    directions = rng.standard_normal((base.shape[1], count), dtype=numpy.float32) / width
+    phases = 2 * numpy.pi * rng.random(count, dtype=numpy.float32)
+
+    def features(x):
+        chunks = [numpy.cos(numpy.asarray(x[i:i + CHUNK], numpy.float32) @ directions + phases) for i in range(0, len(x), CHUNK)]
+        return numpy.concatenate(chunks) if chunks else numpy.empty((0, count), numpy.float32)
+    return features
+
+
 def intrinsic_dimension(rows, k=20, count=500):
     """Levina and Bickel's estimate, with MacKay's and Ghahramani's average."""
     chosen = numpy.random.default_rng(2).choice(len(rows), min(count, len(rows)), replace=False)
@@ -174,6 +189,7 @@ def load(spec, wanted_extra=3000):
     k = int(options.pop('k', 10))
     metric = options.pop('metric', None)
     name = options.pop('name', None)
+    dims_wanted = int(options.pop('features', 0))
     queries = None
     if source in MAKERS:
         rows, dims = rows or 20000, int(options.pop('dims', 128))
@@ -198,6 +214,9 @@ def load(spec, wanted_extra=3000):
     rows = min(rows or len(base), len(base) - min(wanted_extra, len(base) // 10))
     extra = numpy.asarray(base[rows:rows + wanted_extra], numpy.float32)
     base, queries = numpy.asarray(base[:rows], numpy.float32), numpy.asarray(queries[:count], numpy.float32)
+    if dims_wanted:
+        features = make_features(base, dims_wanted)
+        base, queries, extra = features(base), features(queries), features(extra)
     if metric in ('hamming', 'jaccard'):
         base, queries, extra = ((x > 0).astype(numpy.float32) for x in (base, queries, extra))
     name = name or os.path.basename(source).split('.')[0]

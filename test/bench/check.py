@@ -84,8 +84,24 @@ def check_recall(records):
         ok(abs(float(found) - point['recall']) < 1e-9, f"{name}, {point['value']}: recall is {point['recall']}", found)
 
 
+# Ten nearest rows, of the data and of what is made of them.
+def check_features(folder):
+    sys.path.insert(0, f'{TOP}/bench')
+    import datasets
+    import numpy
+    numpy.save(f'{folder}/rows.npy', numpy.random.default_rng(0).random((2000, 16), numpy.float32))
+    nearest = []
+    for options in ('', ',features=2048'):
+        data = datasets.load(f'{folder}/rows.npy,count=100{options}')
+        ranks = datasets.distances(data.queries, data.base, 'l2').argsort(1)
+        nearest.append([set(line[:10]) for line in ranks.tolist()])
+    kept = sum(len(x & y) for x, y in zip(*nearest)) / 1000
+    ok(data.dims == 2048 and kept > 0.7, 'features keep who is near whom', f'{data.dims} {kept}')
+
+
 def main():
     folder = sys.argv[1]
+    check_features(folder)
     records = run(f'{folder}/quick.jsonl', '--quick')
     check_records(records)
     check_report(f'{folder}/quick.html')
