@@ -86,7 +86,7 @@ CREATE FUNCTION tables(index regclass) RETURNS text LANGUAGE sql
 RETURN (SELECT value FROM ann_index_info(index) WHERE name = 'tables');
 CREATE TABLE chosen AS SELECT i AS id, ARRAY[sin(i), cos(i * 0.37)]::vector(2) AS flat,
 	ARRAY(SELECT sin(i * sqrt(j + 1.0) * 100) FROM generate_series(1, 24) j)::vector(24) AS deep,
-	ARRAY(SELECT sin(i * (j + 1) * sqrt(j + 1.0)) + 2 * sin(i / 8 * sqrt(j + 3.0) * 90) FROM generate_series(1, 200) j)::vector(200) AS wide
+	ARRAY(SELECT sin(i * (j + 1) * sqrt(j + 1.0)) + 4 * sin(i / 8 * sqrt(j + 3.0) * 90) FROM generate_series(1, 200) j)::vector(200) AS wide
 FROM generate_series(1, 5000) i;
 CREATE INDEX chosen_flat ON chosen USING lsh (flat vector_l2_ops);
 CREATE INDEX chosen_wide ON chosen USING lsh (wide vector_l2_ops);

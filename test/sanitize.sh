@@ -23,13 +23,13 @@ suites=("${@:2}")
 [ -n "$server" ] || die "Usage: $0 DIRECTORY [SUITE ...]"
 
 # PostgreSQL does not free what the end of a process frees; its stack must be
-# one, for it to see how deep it is.
-export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=1:disable_coredump=0:log_path=$reports/asan
-export UBSAN_OPTIONS=print_stacktrace=1:log_path=$reports/ubsan
+# one, for it to see how deep it is.  UndefinedBehaviorSanitizer, which gcc has
+# write to stderr wherever it is told to, traps, for AddressSanitizer to report.
+export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:handle_sigill=1:abort_on_error=1:disable_coredump=0:log_path=$reports/asan
 
 need_postgres
 build_server "$server" --enable-cassert LDFLAGS='-fsanitize=address,undefined' \
-	CFLAGS='-Og -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+	CFLAGS='-Og -fno-omit-frame-pointer -fsanitize=address,undefined -fsanitize-undefined-trap-on-error'
 if [ ${#suites[@]} -gt 0 ]; then
 	run "$server" "${suites[@]}"
 else

@@ -103,7 +103,7 @@ open_space(AnnSpace *space, Relation rel, const IvfMetaPageData *meta)
 	/* ALTER TABLE may take the column's dimensions away, but not change them. */
 	int			typmod = TupleDescAttr(rel->rd_att, 0)->atttypmod;
 
-	if ((typmod < 0 || typmod == meta->dim) && meta->bits <= 8 &&
+	if ((typmod < 0 || typmod == meta->dim) && meta->bits <= 8 && meta->stored <= 1 &&
 		meta->dim >= 1 && meta->dim <= ANN_MAX_QUANTIZED_DIM)
 	{
 		AnnSpaceOpen(space, rel, meta->dim, meta->bits, 0);

@@ -25,7 +25,7 @@ typedef struct IvfMetaPageData
 	uint32		dim;
 	uint16		bits;			/* of rows; 0: whole values */
 	uint8		centre_bits;
-	bool		stored;			/* rows know where the store has their values */
+	uint8		stored;			/* 1: rows know where the store has their values */
 	uint32		rows_per_list;
 	BlockNumber first_groups;
 	uint32		lists;

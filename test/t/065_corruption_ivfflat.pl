@@ -81,6 +81,7 @@ my @damages = (
 	[ 'dimensions', sub { meta(8, pack('L', 7)) }, qr/XX002.*block 0\b/s ],
 	[ 'bits', sub { meta(12, pack('S', 9)) }, qr/XX002.*block 0\b/s ],
 	[ 'bits of centres', sub { meta(14, pack('S', 3)) }, qr/XX002.*block 0\b/s ],
+	[ 'values in a way', sub { meta(15, pack('C', 2)) }, qr/XX002.*block 0\b/s ],
 	[ 'metapage zeroed', sub { $test->put(0, 0, "\0" x BLCKSZ) }, qr/XX002.*block 0\b/s ],
 	[ 'lists', sub { meta(24, pack('L', 1000)) }, qr/^I1\|0\|/m ],
 	[ 'next list', sub { meta(28, pack('L', 1)) }, qr/^I1\|/m ],
