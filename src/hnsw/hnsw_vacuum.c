@@ -495,12 +495,35 @@ add_found(HnswVacuum *vacuum, int level, HnswChoice *choices, int n)
 	return n;
 }
 
+/* Adds those whom the heuristic had chosen for a dead node to choices[n]; returns the new n. */
+static int
+add_chosen(HnswVacuum *vacuum, HnswNode node, int level, HnswChoice *choices, int n)
+{
+	HnswIndex  *index = &vacuum->index;
+
+	for (int part = 0; part < HnswParts(&index->shape, level); part++)
+	{
+		HnswItem	item = HnswFindLinks(index, node, level, part);
+		HnswLinks	links = item == HNSW_NO_ITEM ? NULL : HnswReadLinks(index, item, node);
+		HnswLinksView view;
+
+		if (links == NULL)
+			continue;
+		view = HnswViewLinks(&index->shape, links);
+		for (int i = 0; i < links->count; i++)
+			if (HnswIsChosen(&view, i))
+				n = add_choice(vacuum, view.nodes[i], choices, n);
+	}
+	return n;
+}
+
 /*
  * Adds neighbours of a list's dead to choices[n]; returns the new n.  On level 0,
- * where nearly all lists are, three times as many as there are dead, the nearest:
- * the others would hardly be selected.  The few lists above lead from cluster to
- * cluster, and get to choose from all.  What comes of dead ones that the heuristic
- * had chosen is put into bridges, too.
+ * where nearly all lists are, these are the nearest, three times as many as there
+ * are dead, and of those dead that had been chosen whom they had chosen: others
+ * would hardly be selected.  The few lists above lead from cluster to cluster, and
+ * get to choose from all.  What comes first of dead ones that had been chosen is put
+ * into bridges, too.
  */
 static int
 add_heirs(HnswVacuum *vacuum, const HnswLinksData *links, HnswChoice *choices, int n,
@@ -508,21 +531,21 @@ add_heirs(HnswVacuum *vacuum, const HnswLinksData *links, HnswChoice *choices, i
 {
 	HnswLinksView view = HnswViewLinks(&vacuum->index.shape, (HnswLinks) links);
 	HnswStep	heirs[2 * HNSW_MAX_M];
-	int			most = links->level > 0 ? PG_INT32_MAX : n;
+	int			wanted = 0;
 
 	hnsw_step_heap_reset(&vacuum->heirs);
 	*nbridges = 0;
 	for (int i = 0; i < links->count; i++)
 	{
 		const HnswStep *nearest = NULL;
+		int			before = n;
 		int			count;
 
 		if (!AnnVisitedHas(&vacuum->dead, view.nodes[i]))
 			continue;
 
-		if (links->level == 0)
-			most += 3;
 		count = get_heirs(vacuum, view.nodes[i], links->level, heirs);
+		wanted += links->level > 0 ? count : 3;
 		for (int j = 0; j < count; j++)
 		{
 			if (AnnVisitedHas(&vacuum->seen, heirs[j].node))
@@ -531,17 +554,17 @@ add_heirs(HnswVacuum *vacuum, const HnswLinksData *links, HnswChoice *choices, i
 			if (nearest == NULL || heirs[j].distance < nearest->distance)
 				nearest = &heirs[j];
 		}
-		if (nearest != NULL && HnswIsChosen(&view, i))
-		{
-			int			before = n;
 
+		if (!HnswIsChosen(&view, i))
+			continue;
+		if (nearest != NULL)
 			n = add_choice(vacuum, nearest->node, choices, n);
-			if (n > before)
-				bridges[(*nbridges)++] = choices[before];
-		}
+		if (n > before)
+			bridges[(*nbridges)++] = choices[before];
+		n = add_chosen(vacuum, view.nodes[i], links->level, choices, n);
 	}
 
-	while (n < most && vacuum->heirs.count > 0)
+	for (int last = n + wanted; n < last && vacuum->heirs.count > 0;)
 		n = add_choice(vacuum, hnsw_step_heap_pop(&vacuum->heirs).node, choices, n);
 	return n;
 }
