@@ -35,6 +35,24 @@ SELECT id FROM t ORDER BY val <-> '[3,3]';
 SELECT * FROM ann_check('idx');
 DROP TABLE t;
 
+-- VACUUM reads few pages for each list that it repairs, and a code once if
+-- maintenance_work_mem has room for it, whatever work_mem says
+CREATE TABLE t (id int, val vector(48));
+INSERT INTO t SELECT i, ARRAY(SELECT sin(i * (j + 0.1) * sqrt(j + 1)) FROM generate_series(1, 48) j)::vector FROM generate_series(1, 2000) i;
+CREATE INDEX idx ON t USING hnsw (val vector_l2_ops);
+CREATE FUNCTION pages() RETURNS bigint LANGUAGE sql AS
+	$$SELECT idx_blks_read + idx_blks_hit FROM pg_statio_user_indexes WHERE indexrelname = 'idx'$$;
+DELETE FROM t WHERE id % 10 = 0;
+SELECT pg_stat_force_next_flush();
+SELECT pages() AS pages \gset
+SET work_mem = '64kB';
+VACUUM t;
+RESET work_mem;
+SELECT pg_stat_force_next_flush();
+SELECT CASE WHEN n < 15 * 1800 THEN 'few' ELSE n::text END AS pages FROM (SELECT pages() - :pages AS n) s;
+DROP FUNCTION pages;
+DROP TABLE t;
+
 -- An inner product that overflows is not a number; the rows are there, equal
 -- ones too
 CREATE TABLE t (id int, val vector(2));

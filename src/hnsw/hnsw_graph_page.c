@@ -44,11 +44,13 @@ keep(HnswPageGraph *graph, HnswNode node, const void *code, Size size)
 	{
 		entry->code = NULL;
 		entry->size = size;
+		/* the table of them is half full */
+		graph->kept_size += 2 * sizeof(HnswKept);
 		if (code != NULL)
 		{
 			entry->code = MemoryContextAlloc(graph->kept->ctx, size);
 			memcpy(entry->code, code, size);
-			graph->kept_size += size + 2 * sizeof(HnswKept);
+			graph->kept_size += size;
 		}
 	}
 	return entry;
