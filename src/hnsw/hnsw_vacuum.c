@@ -431,45 +431,45 @@ add_choice(HnswVacuum *vacuum, HnswNode node, HnswChoice *choices, int n)
 	return n + 1;
 }
 
+/* A copy of a part of a node's links on a level, or NULL if there is none. */
+static HnswLinks
+read_part(HnswVacuum *vacuum, HnswNode node, int level, int part)
+{
+	HnswItem	item = HnswFindLinks(&vacuum->index, node, level, part);
+
+	return item == HNSW_NO_ITEM ? NULL : HnswReadLinks(&vacuum->index, item, node);
+}
+
 /*
- * The live neighbours of a dead node on a level, into out, and how far they are
- * from the owner; returns how many.  Where there are codes of neighbours, these
- * are estimates, and no other page is read.
+ * The neighbours of a dead node on a level, into out, and how far they are from
+ * the owner; returns how many.  Where there are codes of neighbours, these are
+ * estimates, and no other page is read.
  */
 static int
 get_heirs(HnswVacuum *vacuum, HnswNode node, int level, HnswStep *out)
 {
-	HnswIndex  *index = &vacuum->index;
 	HnswGraph  *graph = &vacuum->graph.base;
-	int			count = 0;
-	int			n = 0;
+	HnswLinks	links;
+	int			n;
 
 	if (graph->expands)
 	{
 		HnswCandidate dead = {.node = node};
 
-		count = HnswExpand(graph, &vacuum->owner, level, &dead, out);
+		n = HnswExpand(graph, &vacuum->owner, level, &dead, out);
 		HnswRelease(graph);
+		return n;
 	}
-	else
+
+	links = read_part(vacuum, node, level, 0);
+	for (n = 0; links != NULL && n < links->count; n++)
 	{
-		HnswItem	item = HnswFindLinks(index, node, level, 0);
-		HnswLinks	links = item == HNSW_NO_ITEM ? NULL : HnswReadLinks(index, item, node);
+		const void *code;
 
-		for (; links != NULL && count < links->count; count++)
-		{
-			HnswNode	heir = HnswViewLinks(&index->shape, links).nodes[count];
-			const void *code = AnnVisitedHas(&vacuum->dead, heir) ? NULL :
-				HnswNodeCode(&vacuum->graph, heir, NULL);
-
-			out[count].node = heir;
-			out[count].distance = code == NULL ? INFINITY : AnnQueryDistance(&vacuum->owner, code);
-		}
+		out[n].node = HnswViewLinks(&vacuum->index.shape, links).nodes[n];
+		code = HnswNodeCode(&vacuum->graph, out[n].node, NULL);
+		out[n].distance = code == NULL ? INFINITY : AnnQueryDistance(&vacuum->owner, code);
 	}
-
-	for (int i = 0; i < count; i++)
-		if (!AnnVisitedHas(&vacuum->dead, out[i].node))
-			out[n++] = out[i];
 	return n;
 }
 
@@ -499,17 +499,16 @@ add_found(HnswVacuum *vacuum, int level, HnswChoice *choices, int n)
 static int
 add_chosen(HnswVacuum *vacuum, HnswNode node, int level, HnswChoice *choices, int n)
 {
-	HnswIndex  *index = &vacuum->index;
+	const HnswShape *shape = &vacuum->index.shape;
 
-	for (int part = 0; part < HnswParts(&index->shape, level); part++)
+	for (int part = 0; part < HnswParts(shape, level); part++)
 	{
-		HnswItem	item = HnswFindLinks(index, node, level, part);
-		HnswLinks	links = item == HNSW_NO_ITEM ? NULL : HnswReadLinks(index, item, node);
+		HnswLinks	links = read_part(vacuum, node, level, part);
 		HnswLinksView view;
 
 		if (links == NULL)
 			continue;
-		view = HnswViewLinks(&index->shape, links);
+		view = HnswViewLinks(shape, links);
 		for (int i = 0; i < links->count; i++)
 			if (HnswIsChosen(&view, i))
 				n = add_choice(vacuum, view.nodes[i], choices, n);
@@ -548,7 +547,7 @@ add_heirs(HnswVacuum *vacuum, const HnswLinksData *links, HnswChoice *choices, i
 		wanted += links->level > 0 ? count : 3;
 		for (int j = 0; j < count; j++)
 		{
-			if (AnnVisitedHas(&vacuum->seen, heirs[j].node))
+			if (AnnVisitedHas(&vacuum->seen, heirs[j].node) || AnnVisitedHas(&vacuum->dead, heirs[j].node))
 				continue;
 			hnsw_step_heap_push(&vacuum->heirs, &heirs[j]);
 			if (nearest == NULL || heirs[j].distance < nearest->distance)
