@@ -63,7 +63,7 @@ extern double LshPatience(const LshIndex *index);
 
 /*
  * What share of a stranger's distance rows may have that would have been met, but for
- * one of two hundred, in so many leaves; below 0 if none.
+ * one of a hundred, in so many leaves; below 0 if none.
  */
 extern double LshNearness(const LshIndex *index, double leaves);
 
