@@ -202,7 +202,7 @@ HnswLevel(const HnswShape *shape, const ItemPointerData *tid)
 
 	/* in (0, 1] */
 	double		uniform = ldexp((double) ((hash >> 11) + 1), -53);
-	int			level = (int) (-log(uniform) / log(2 * shape->m));
+	int			level = (int) (-log(uniform) / log(shape->m));
 
 	return Min(level, shape->max_level);
 }

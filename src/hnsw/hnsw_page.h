@@ -27,7 +27,7 @@ typedef HnswItem HnswNode;
 #define HNSW_MIN_EF_CONSTRUCTION 4
 #define HNSW_MAX_EF_CONSTRUCTION 1000
 
-/* Levels above this one are hardly ever drawn (probability (2m)^-level). */
+/* Levels above this one are hardly ever drawn (probability m^-level). */
 #define HNSW_MAX_LEVEL 16
 
 /* With fewer levels above the lowest, a search has a long way to go. */

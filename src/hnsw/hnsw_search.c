@@ -11,12 +11,18 @@
 /* How many of the frontier to ask for; the first few of a heap are among its best. */
 #define PREFETCH 4
 
+/* How many ways down are kept on the levels above. */
+#define WAYS		3
+
+/* The same where they are estimates, which cost nothing. */
+#define ESTIMATED_WAYS 16
+
 /*
- * How many ways down are kept on the levels above.  Clusters that are far apart
- * need not be linked on level 0, where the neighbours of a node are those of its
- * own; a search that comes down in the wrong one stays there.
+ * How many nodes are expanded on level 1 at least.  Clusters that are far apart need
+ * not be linked on level 0, where the neighbours of a node are those of its own; a
+ * search that comes down in the wrong one stays there.
  */
-#define DESCENT_BEAM 3
+#define LEAST_EXPANDED 6
 
 void
 HnswSearchInit(HnswSearch *search, HnswGraph *graph, const AnnQuery *query)
@@ -261,7 +267,7 @@ HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out)
 			visit_neighbours(search, &nearest, ef);
 	}
 
-	if (search->graph->expands && !search->routing)
+	if (search->graph->expands)
 		HnswRelease(search->graph);
 
 	while (n < ef && search->found.count > 0)
@@ -269,29 +275,65 @@ HnswSearchNext(HnswSearch *search, int ef, HnswCandidate *out)
 	return n;
 }
 
+/*
+ * The nearest that a greedy search of a level of estimates finds, expanded or not,
+ * into ways[ESTIMATED_WAYS]; returns how many.
+ */
+static int
+estimate_ways(HnswSearch *search, HnswCandidate *ways)
+{
+	int			least = search->level == 1 ? LEAST_EXPANDED : 1;
+	int			n = 0;
+
+	start_beam(search, ESTIMATED_WAYS);
+	while (search->frontier.count > 0 &&
+		   (search->found.count < least ||
+			hnsw_step_heap_top(&search->frontier)->distance <
+			hnsw_candidate_heap_top(&search->found)->distance))
+	{
+		HnswStep	nearest = hnsw_step_heap_pop(&search->frontier);
+
+		CHECK_FOR_INTERRUPTS();
+		visit(search, &nearest, ESTIMATED_WAYS);
+	}
+
+	while (n < ESTIMATED_WAYS && search->found.count > 0)
+		ways[n++] = hnsw_candidate_heap_pop(&search->found);
+	while (n < ESTIMATED_WAYS && search->frontier.count > 0)
+	{
+		HnswStep	step = hnsw_step_heap_pop(&search->frontier);
+
+		if (AnnVisitedAdd(&search->visited, step.node))
+			ways[n++] = (HnswCandidate) {.distance = step.distance, .node = step.node,
+			.links = step.links};
+	}
+	return n;
+}
+
 void
 HnswSearchDescend(HnswSearch *search, const HnswCandidate *entry, int from, int to)
 {
 	bool		resumable = search->resumable;
-	HnswCandidate nearest[DESCENT_BEAM] = {*entry};
+	HnswCandidate ways[ESTIMATED_WAYS] = {*entry};
 	int			n = 1;
 
 	search->resumable = false;
 	search->routing = true;
 	for (int level = from; level > to; level--)
 	{
-		HnswCandidate found[DESCENT_BEAM];
+		HnswCandidate found[ESTIMATED_WAYS];
 		int			count;
 
-		HnswSearchBegin(search, level, nearest, n);
-		count = HnswSearchNext(search, DESCENT_BEAM, found);
+		HnswSearchBegin(search, level, ways, n);
+		count = search->graph->expands ? estimate_ways(search, found) :
+			HnswSearchNext(search, WAYS, found);
 		if (count == 0)
 			continue;
 		n = count;
-		memcpy(nearest, found, sizeof(HnswCandidate) * n);
+		memcpy(ways, found, sizeof(HnswCandidate) * n);
 	}
 	search->routing = false;
 	search->resumable = resumable;
 
-	HnswSearchBegin(search, to, nearest, n);
+	HnswSearchBegin(search, to, ways, n);
 }
