@@ -49,7 +49,7 @@ SET work_mem = '64kB';
 VACUUM t;
 RESET work_mem;
 SELECT pg_stat_force_next_flush();
-SELECT CASE WHEN n < 15 * 1800 THEN 'few' ELSE n::text END AS pages FROM (SELECT pages() - :pages AS n) s;
+SELECT CASE WHEN n < 20 * 1800 THEN 'few' ELSE n::text END AS pages FROM (SELECT pages() - :pages AS n) s;
 DROP FUNCTION pages;
 DROP TABLE t;
 

@@ -82,7 +82,7 @@ extern void HnswInit(void);
  */
 extern void HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction, bool *stored);
 
-/* The level of the node that a heap TID makes; geometric, with ratio 1 / 2m. */
+/* The level of the node that a heap TID makes; geometric, with ratio 1 / m. */
 extern int	HnswLevel(const HnswShape *shape, const ItemPointerData *tid);
 
 /* hnsw_page.c */
@@ -263,11 +263,27 @@ extern float *HnswDecodeHost(const HnswIndex *index, const void *code);
 /* hnsw_insert.c */
 
 /*
+ * Offers a node, whose value is given, to one of its neighbours on a level, to become
+ * a neighbour of that, which it must in any case or if it is wanted; returns whether it
+ * is one.
+ */
+extern bool HnswLinkBack(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
+						 const AnnQuery *new, bool must);
+
+/*
  * Adds a value, prepared as a query, for a heap TID.  unchanged: another version of
  * the row has the same value, so it is likely to be found at once.
  */
 extern void HnswInsert(HnswIndex *index, const AnnQuery *value, const ItemPointerData *tid,
 					   bool unchanged);
+
+/* hnsw_repair.c */
+
+/*
+ * Removes dead nodes from the lists of the others, which get neighbours of theirs
+ * in place of them; and removes the values of the dead.
+ */
+extern void HnswRepair(HnswIndex *index, const AnnVisited *dead, BufferAccessStrategy strategy);
 
 /* Callbacks; hnsw_build.c, hnsw_insert.c, hnsw_scan.c, hnsw_vacuum.c, hnsw_check.c, hnsw_info.c */
 extern const AnnScanMethods hnsw_scan_methods;

@@ -224,9 +224,10 @@ typedef struct HnswPlace
  * Decides about a new neighbour, so far from the owner, for a list of n places
  * that may have max: updates whom the heuristic chooses, of those in the list,
  * and sets *chosen for the new one.  Returns its place: n, or that of one that has
- * to give way, or -1 if it is not wanted.
+ * to give way, or -1 if it is not wanted; which it is in any case if it must be.
  */
-extern int	HnswOffer(HnswPlace *places, int n, int max, double distance, bool *chosen);
+extern int	HnswOffer(HnswPlace *places, int n, int max, double distance, bool must,
+					  bool *chosen);
 
 /*
  * hnsw_graph_mem.c: the graph of a build, in an area of shared memory

@@ -128,7 +128,7 @@ Size
 HnswMemorySize(Size code_size, int m, double nodes)
 {
 	double		size = sizeof(uint64) + node_size(m, 0, code_size) +
-		(double) list_size(m, 1) / (2 * m - 1);
+		(double) list_size(m, 1) / (m - 1);
 
 	return offsetof(HnswMemory, nodes) + (Size) (nodes * size);
 }
@@ -323,7 +323,7 @@ add_neighbour(HnswMemGraph *graph, MemList *list, int max, HnswNode node, float 
 			places[i].from_new = distances[n++];
 	}
 
-	place = HnswOffer(places, list->count, max, distance, &chosen);
+	place = HnswOffer(places, list->count, max, distance, false, &chosen);
 	for (int i = 0; i < list->count; i++)
 		list->links[i].chosen = places[i].chosen;
 	if (place < 0)

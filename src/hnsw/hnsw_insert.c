@@ -366,10 +366,10 @@ look_at_places(HnswPageGraph *graph, HnswLinks links, const AnnQuery *owner,
 	}
 }
 
-/* Puts a new neighbour into links, if it is wanted there. */
+/* Puts a new neighbour into links, if it is wanted there, or must be. */
 static bool
 add_link(HnswPageGraph *graph, HnswLinks links, const AnnQuery *owner, HnswNode node,
-		 const AnnQuery *new)
+		 const AnnQuery *new, bool must)
 {
 	HnswIndex  *index = graph->index;
 	HnswLinksView view = HnswViewLinks(&index->shape, links);
@@ -379,13 +379,9 @@ add_link(HnswPageGraph *graph, HnswLinks links, const AnnQuery *owner, HnswNode 
 	int			place;
 	bool		chosen;
 
-	for (int i = 0; i < links->count; i++)
-		if (view.nodes[i] == node)
-			return false;
-
 	look_at_places(graph, links, owner, new, distance, places);
 	place = HnswOffer(places, links->count, HnswPlaces(&index->shape, links->level), distance,
-					  &chosen);
+					  must, &chosen);
 	if (place < 0)
 		return false;
 
@@ -397,13 +393,21 @@ add_link(HnswPageGraph *graph, HnswLinks links, const AnnQuery *owner, HnswNode 
 	return true;
 }
 
-/*
- * Makes the new node a neighbour of one of its neighbours, in that part of its
- * links that is the new node's turn.
- */
-static void
-link_back(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
-		  const AnnQuery *new)
+static bool
+has_link(const HnswIndex *index, HnswLinks links, HnswNode node)
+{
+	HnswLinksView view = HnswViewLinks(&index->shape, links);
+
+	for (int i = 0; i < links->count; i++)
+		if (view.nodes[i] == node)
+			return true;
+	return false;
+}
+
+/* In that part of the neighbour's links that is the node's turn. */
+bool
+HnswLinkBack(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
+			 const AnnQuery *new, bool must)
 {
 	HnswIndex  *index = graph->index;
 	HnswItem	item = HNSW_NO_ITEM;
@@ -428,7 +432,7 @@ link_back(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
 	}
 	UnlockReleaseBuffer(buf);
 	if (item == HNSW_NO_ITEM)
-		return;
+		return false;
 	if (graph->base.expands)
 		AnnQueryPrepareNear(&owner);
 
@@ -438,13 +442,33 @@ link_back(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
 		HnswTrimCodes(graph);
 		old = HnswReadLinks(index, item, neighbour);
 		if (old == NULL || old->level != level)
-			return;
+			return false;
+		if (has_link(index, old, node))
+			return true;
 		links = palloc(HnswLinksSize(&index->shape, level));
 		memcpy(links, old, HnswLinksSize(&index->shape, level));
-		if (!add_link(graph, links, &owner, node, new))
-			return;
+		if (!add_link(graph, links, &owner, node, new, must))
+			return false;
 	} while (!HnswReplaceLinks(index, item, old, links));
 	AnnPoint("hnsw W3");
+	return true;
+}
+
+/*
+ * Links back cost most of the WAL, and more of them than these find no more; but a
+ * node that none of its neighbours wants would never be found.
+ */
+static void
+link_back(HnswPageGraph *graph, int level, const HnswChoice *choices, int n, HnswNode new,
+		  const AnnQuery *value)
+{
+	bool		linked = false;
+
+	for (int i = 0; i < n; i++)
+		if (choices[i].chosen || i < graph->index->shape.m)
+			linked |= HnswLinkBack(graph, choices[i].node, level, new, value, false);
+	for (int i = 0; i < n && !linked; i++)
+		linked = HnswLinkBack(graph, choices[i].node, level, new, value, true);
 }
 
 /*
@@ -520,14 +544,11 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 			return false;
 	}
 
-	/* Links back cost most of the WAL; more of them find no more. */
 	new = write_node(index, lists, row);
 	if (index->shape.stored)
 		store_value(index, new, value);
 	for (int l = Min(level, entry_level); l >= 0; l--)
-		for (int i = 0; i < lists->counts[l]; i++)
-			if (lists->choices[l][i].chosen || i < index->shape.m)
-				link_back(&graph, lists->choices[l][i].node, l, new, value);
+		link_back(&graph, l, lists->choices[l], lists->counts[l], new, value);
 
 	if (level > entry_level || lists->counts[0] == 0)
 	{

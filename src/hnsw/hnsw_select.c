@@ -63,12 +63,12 @@ HnswSelect(const AnnSpace *space, HnswChoice *choices, int n, int max)
  * filler gives way, or if there is none the farthest of all.
  */
 int
-HnswOffer(HnswPlace *places, int n, int max, double distance, bool *chosen)
+HnswOffer(HnswPlace *places, int n, int max, double distance, bool must, bool *chosen)
 {
 	int			victim = 0;
 
 	*chosen = true;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n && !must; i++)
 		if (places[i].chosen && places[i].distance <= distance && places[i].from_new < distance)
 			*chosen = false;
 
@@ -86,7 +86,7 @@ HnswOffer(HnswPlace *places, int n, int max, double distance, bool *chosen)
 			 places[i].distance > places[victim].distance))
 			victim = i;
 
-	if (*chosen > places[victim].chosen ||
+	if (must || *chosen > places[victim].chosen ||
 		(*chosen == places[victim].chosen && distance < places[victim].distance))
 		return victim;
 	return -1;
