@@ -671,6 +671,6 @@ HnswEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
 	code_size = mean_code_size(heap, rel, BuildIndexInfo(rel), &index.space);
 	estimate->memory = HnswMemorySize(code_size, index.shape.m, estimate->rows);
 	estimate->pages = 1 + estimate->rows;
-	estimate->shared_work = estimate->rows * log(2 + estimate->rows / 32);
+	estimate->shared_work = estimate->rows * (5 + log(Max(estimate->rows, 1)));
 	estimate->work = 0;
 }
