@@ -52,14 +52,18 @@ def points(contestants, data, options):
             yield point
             if point['recall'] >= min(GOALS[-1] + 0.005, 1):
                 break
-        one.timed = [point['value'] for point in worth_timing(one.points)]
         one.chosen = reaching(one.points, 0.95)
 
+    best = [max(point['recall'] for point in one.points) for one in contestants]
+    goals = [*GOALS, *(recall for recall in best if recall < GOALS[0])]
+    for one in contestants:
+        one.timed = [point['value'] for point in worth_timing(one.points, goals)]
 
-def worth_timing(points):
+
+def worth_timing(points, goals):
     """The points on both sides of each goal."""
     chosen = []
-    for goal in GOALS:
+    for goal in goals:
         below = [point for point in points if point['recall'] < goal]
         above = [point for point in points if point['recall'] >= goal]
         chosen += below[-1:] + above[:1]
