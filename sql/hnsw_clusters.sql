@@ -23,7 +23,6 @@ SELECT format('DELETE FROM t WHERE id BETWEEN %s AND %s', i, i + 374), format('C
 	FROM generate_series(0, 5999, 375) i \gexec
 SELECT count(*), min(id) FROM t;
 SELECT recall > 0.97 AS replaced FROM ann_recall('idx', 10, 200);
-SELECT value::int < 30 AS reachable FROM ann_index_info('idx') WHERE name = 'unreachable_nodes';
 SELECT * FROM ann_check('idx');
 DROP PROCEDURE add;
 DROP TABLE t, centres;
