@@ -146,12 +146,12 @@ add_chosen(Repair *repair, HnswNode node, int level, HnswChoice *choices, int n)
  * where nearly all lists are, these are the nearest, three times as many as there
  * are dead, and of those dead that had been chosen whom they had chosen: others
  * would hardly be selected.  The few lists above lead from cluster to cluster, and
- * get to choose from all.  What comes first of dead ones that had been chosen is put
- * into bridges, too.
+ * get to choose from all.  The nearest of each dead one that had been chosen is a
+ * bridge, too.
  */
 static int
 add_heirs(Repair *repair, const HnswLinksData *links, HnswChoice *choices, int n,
-		  HnswChoice *bridges, int *nbridges)
+		  HnswNode *bridges, int *nbridges)
 {
 	HnswLinksView view = HnswViewLinks(&repair->index->shape, (HnswLinks) links);
 	HnswStep	heirs[2 * HNSW_MAX_M];
@@ -185,7 +185,7 @@ add_heirs(Repair *repair, const HnswLinksData *links, HnswChoice *choices, int n
 		if (nearest != NULL)
 			n = add_choice(repair, nearest->node, choices, n);
 		if (n > before)
-			bridges[(*nbridges)++] = choices[before];
+			bridges[(*nbridges)++] = choices[before].node;
 		n = add_chosen(repair, view.nodes[i], links->level, choices, n);
 	}
 
@@ -195,64 +195,67 @@ add_heirs(Repair *repair, const HnswLinksData *links, HnswChoice *choices, int n
 }
 
 /*
- * Sees to it that bridges are among the n choices selected for a list, in place of
- * fillers if there is no room; returns the new n.
+ * Who has a place in a list before whom.  Who is there and lives stays, for the list
+ * may be the only one that leads there.
  *
- * A dead neighbour that was chosen may have been the only way to a cluster.  Of
- * those that came in its place the heuristic may choose none, for each has one
- * before it that is a little nearer to it; but those do not lead there.
+ * A dead neighbour that was chosen may have been the only way to a cluster: then
+ * its bridge is now.  The heuristic may not choose it, for some other is a little
+ * nearer to it than the owner; but that does not lead there.
  */
-static int
-add_bridges(HnswChoice *choices, int n, int max, const HnswChoice *bridges, int nbridges)
+typedef enum Claim
 {
-	for (int i = 0; i < nbridges; i++)
-	{
-		int			place = 0;
+	CLAIM_THERE,
+	CLAIM_BRIDGE,
+	CLAIM_CHOSEN,
+	CLAIM_NONE
+} Claim;
 
-		while (place < n && choices[place].node != bridges[i].node)
-			place++;
-		if (place == max)
-			while (--place >= 0 && choices[place].chosen)
-				;
-		if (place < 0)
-			break;
-		choices[place] = bridges[i];
-		choices[place].chosen = true;
-		n = Max(n, place + 1);
-	}
-	return n;
+static bool
+is_among(const HnswNode *nodes, int n, HnswNode node)
+{
+	for (int i = 0; i < n; i++)
+		if (nodes[i] == node)
+			return true;
+	return false;
 }
 
 /*
- * Reduces choices[n], which are in order of distance, to max: those that were in
- * the list, and of the others first whom the heuristic chooses.  Returns how many
- * are left.  Nobody who lives is dropped, for a list may be the only one that leads
- * there.
+ * Reduces choices[n], which are in order of distance, to max by their claims; returns
+ * how many are left, in that order.  Bridges count as chosen.
  */
 static int
-keep_live(Repair *repair, const HnswLinksData *old, HnswChoice *choices, int n, int max)
+keep_claims(Repair *repair, const HnswLinksData *old, HnswChoice *choices, int n, int max,
+			const HnswNode *bridges, int nbridges)
 {
 	HnswLinksView view = HnswViewLinks(&repair->index->shape, (HnswLinks) old);
+	Claim	   *claims = palloc(sizeof(Claim) * (n + 1));
 	bool	   *keep = palloc0(sizeof(bool) * (n + 1));
-	int			count = 0;
+	int			left = max;
 	int			kept = 0;
 
-	AnnVisitedReset(&repair->seen);
-	for (int i = 0; i < old->count; i++)
-		AnnVisitedAdd(&repair->seen, view.nodes[i]);
+	for (int i = 0; i < n; i++)
+	{
+		if (is_among(view.nodes, old->count, choices[i].node))
+			claims[i] = CLAIM_THERE;
+		else if (is_among(bridges, nbridges, choices[i].node))
+			claims[i] = CLAIM_BRIDGE;
+		else
+			claims[i] = choices[i].chosen ? CLAIM_CHOSEN : CLAIM_NONE;
+		choices[i].chosen |= claims[i] == CLAIM_BRIDGE;
+	}
 
-	for (int turn = 0; turn < 3; turn++)
-		for (int i = 0; i < n && count < max; i++)
-			if (!keep[i] && (turn == 2 || (turn == 1 && choices[i].chosen) ||
-							 AnnVisitedHas(&repair->seen, choices[i].node)))
+	for (Claim claim = CLAIM_THERE; claim <= CLAIM_NONE; claim++)
+		for (int i = 0; i < n && left > 0; i++)
+			if (claims[i] == claim)
 			{
 				keep[i] = true;
-				count++;
+				left--;
 			}
 
 	for (int i = 0; i < n; i++)
 		if (keep[i])
 			choices[kept++] = choices[i];
+	pfree(claims);
 	pfree(keep);
 	return kept;
 }
@@ -301,7 +304,7 @@ repair_links(Repair *repair, HnswItem item, HnswNode owner)
 		HnswLinksView view;
 		const void *code;
 		Size		size;
-		HnswChoice	bridges[2 * HNSW_MAX_M];
+		HnswNode	bridges[2 * HNSW_MAX_M];
 		int			nbridges;
 		int			max;
 		int			live;
@@ -331,8 +334,7 @@ repair_links(Repair *repair, HnswItem item, HnswNode owner)
 		if (live < old->count / 2 || n < max)
 			n = add_found(repair, old->level, choices, n);
 		n = HnswSelect(&index->space, choices, n, n);
-		n = keep_live(repair, old, choices, n, max);
-		n = add_bridges(choices, n, max, bridges, nbridges);
+		n = keep_claims(repair, old, choices, n, max, bridges, nbridges);
 		links = HnswMakeLinks(index, owner, old->level, HnswDecodeHost(index, code),
 							  choices, n, old);
 	} while (!HnswReplaceLinks(index, item, old, links));
