@@ -9,6 +9,8 @@
 #ifndef HNSW_GRAPH_H
 #define HNSW_GRAPH_H
 
+#include <math.h>
+
 #include "storage/lwlock.h"
 
 #include "am/am_gate.h"
@@ -35,10 +37,20 @@ typedef struct HnswCandidate
 /* A node to be expanded. */
 typedef struct HnswStep
 {
-	double		distance;		/* or an estimate */
+	double		distance;		/* or an estimate; see HnswOrdered */
 	HnswNode	node;
 	HnswItem	links;			/* a candidate's; not of an estimate */
 } HnswStep;
+
+/*
+ * What is not a number, because values overflow or are damaged, is farther than all
+ * else: a search that cannot tell what is nearest would not end.
+ */
+static inline double
+HnswOrdered(double distance)
+{
+	return isnan(distance) ? INFINITY : distance;
+}
 
 typedef struct HnswGraph HnswGraph;
 

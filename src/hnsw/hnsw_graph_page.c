@@ -259,7 +259,7 @@ estimate_neighbours(HnswIndex *index, const AnnQuery *query, Page page, HnswItem
 						  distances);
 	for (int i = 0; i < links->count; i++)
 	{
-		out[i].distance = distances[i];
+		out[i].distance = HnswOrdered(distances[i]);
 		out[i].node = view.nodes[i];
 		out[i].links = HNSW_NO_ITEM;
 	}

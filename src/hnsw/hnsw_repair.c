@@ -93,7 +93,7 @@ get_heirs(Repair *repair, HnswNode node, int level, HnswStep *out)
 
 		out[n].node = HnswViewLinks(&repair->index->shape, links).nodes[n];
 		code = HnswNodeCode(&repair->graph, out[n].node, NULL);
-		out[n].distance = code == NULL ? INFINITY : AnnQueryDistance(&repair->owner, code);
+		out[n].distance = code == NULL ? INFINITY : HnswOrdered(AnnQueryDistance(&repair->owner, code));
 	}
 	return n;
 }

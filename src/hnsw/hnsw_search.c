@@ -78,7 +78,7 @@ make_step(const HnswCandidate *candidate)
 {
 	HnswStep	step;
 
-	step.distance = candidate->distance;
+	step.distance = HnswOrdered(candidate->distance);
 	step.node = candidate->node;
 	step.links = candidate->links;
 	return step;
@@ -123,7 +123,7 @@ start_beam(HnswSearch *search, int ef)
 	for (int i = 0; i < n; i++)
 	{
 		double		distance = expands ? search->frontier.elements[i].distance :
-			search->found.elements[i].distance;
+			HnswOrdered(search->found.elements[i].distance);
 
 		if (!beyond_beam(search, distance, ef) &&
 			(!expands || AnnVisitedAdd(&search->estimated, search->frontier.elements[i].node)))
@@ -177,8 +177,8 @@ visit_neighbours(HnswSearch *search, const HnswStep *from, int ef)
 
 	for (int i = 0; i < n; i++)
 	{
-		bool		beyond = beyond_beam(search, neighbours[i].distance, ef);
 		HnswStep	step = make_step(&neighbours[i]);
+		bool		beyond = beyond_beam(search, step.distance, ef);
 
 		if (beyond)
 			put_aside(search, &step);
@@ -188,7 +188,7 @@ visit_neighbours(HnswSearch *search, const HnswStep *from, int ef)
 			continue;
 		hnsw_candidate_heap_push(&search->found, &neighbours[i]);
 		if (!beyond)
-			add_to_beam(search, neighbours[i].distance, ef);
+			add_to_beam(search, step.distance, ef);
 	}
 }
 
