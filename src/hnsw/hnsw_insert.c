@@ -393,17 +393,6 @@ add_link(HnswPageGraph *graph, HnswLinks links, const AnnQuery *owner, HnswNode 
 	return true;
 }
 
-static bool
-has_link(const HnswIndex *index, HnswLinks links, HnswNode node)
-{
-	HnswLinksView view = HnswViewLinks(&index->shape, links);
-
-	for (int i = 0; i < links->count; i++)
-		if (view.nodes[i] == node)
-			return true;
-	return false;
-}
-
 /* In that part of the neighbour's links that is the node's turn. */
 bool
 HnswLinkBack(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
@@ -443,7 +432,7 @@ HnswLinkBack(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
 		old = HnswReadLinks(index, item, neighbour);
 		if (old == NULL || old->level != level)
 			return false;
-		if (has_link(index, old, node))
+		if (HnswIsAmong(HnswViewLinks(&index->shape, old).nodes, old->count, node))
 			return true;
 		links = palloc(HnswLinksSize(&index->shape, level));
 		memcpy(links, old, HnswLinksSize(&index->shape, level));

@@ -277,4 +277,13 @@ HnswPostingsCapacity(Size size)
 	return (size - offsetof(HnswPostingsData, tids)) / sizeof(ItemPointerData);
 }
 
+static inline bool
+HnswIsAmong(const HnswNode *nodes, int n, HnswNode node)
+{
+	for (int i = 0; i < n; i++)
+		if (nodes[i] == node)
+			return true;
+	return false;
+}
+
 #endif							/* HNSW_PAGE_H */

@@ -210,15 +210,6 @@ typedef enum Claim
 	CLAIM_NONE
 } Claim;
 
-static bool
-is_among(const HnswNode *nodes, int n, HnswNode node)
-{
-	for (int i = 0; i < n; i++)
-		if (nodes[i] == node)
-			return true;
-	return false;
-}
-
 /*
  * Reduces choices[n], which are in order of distance, to max by their claims; returns
  * how many are left, in that order.  Bridges count as chosen.
@@ -235,9 +226,9 @@ keep_claims(Repair *repair, const HnswLinksData *old, HnswChoice *choices, int n
 
 	for (int i = 0; i < n; i++)
 	{
-		if (is_among(view.nodes, old->count, choices[i].node))
+		if (HnswIsAmong(view.nodes, old->count, choices[i].node))
 			claims[i] = CLAIM_THERE;
-		else if (is_among(bridges, nbridges, choices[i].node))
+		else if (HnswIsAmong(bridges, nbridges, choices[i].node))
 			claims[i] = CLAIM_BRIDGE;
 		else
 			claims[i] = choices[i].chosen ? CLAIM_CHOSEN : CLAIM_NONE;
@@ -269,25 +260,11 @@ static void
 offer_owner(Repair *repair, HnswNode owner, int level, const HnswChoice *choices, int n)
 {
 	bool		linked = false;
-	Size		size;
-	const void *code = HnswNodeCode(&repair->graph, owner, &size);
-	void	   *copy;
-
-	if (code == NULL)
-		return;
-
-	/* What is kept of codes may be let go meanwhile. */
-	copy = palloc(size);
-	memcpy(copy, code, size);
-	AnnQuerySetCode(&repair->owner, copy, size);
-	if (repair->graph.base.expands)
-		AnnQueryPrepareNear(&repair->owner);
 
 	for (int i = 0; i < Min(n, OFFERS); i++)
 		linked |= HnswLinkBack(&repair->graph, choices[i].node, level, owner, &repair->owner, false);
 	for (int i = 0; i < n && !linked; i++)
 		linked = HnswLinkBack(&repair->graph, choices[i].node, level, owner, &repair->owner, true);
-	pfree(copy);
 }
 
 static void
@@ -303,6 +280,7 @@ repair_links(Repair *repair, HnswItem item, HnswNode owner)
 	{
 		HnswLinksView view;
 		const void *code;
+		void	   *copy;
 		Size		size;
 		HnswNode	bridges[2 * HNSW_MAX_M];
 		int			nbridges;
@@ -315,7 +293,11 @@ repair_links(Repair *repair, HnswItem item, HnswNode owner)
 		old = HnswReadLinks(index, item, owner);
 		if (code == NULL || old == NULL)
 			return;
-		AnnQuerySetCode(&repair->owner, code, size);
+
+		/* Offers to others let go of what is kept of codes. */
+		copy = palloc(size);
+		memcpy(copy, code, size);
+		AnnQuerySetCode(&repair->owner, copy, size);
 		if (repair->graph.base.expands)
 			AnnQueryPrepareNear(&repair->owner);
 
@@ -335,7 +317,7 @@ repair_links(Repair *repair, HnswItem item, HnswNode owner)
 			n = add_found(repair, old->level, choices, n);
 		n = HnswSelect(&index->space, choices, n, n);
 		n = keep_claims(repair, old, choices, n, max, bridges, nbridges);
-		links = HnswMakeLinks(index, owner, old->level, HnswDecodeHost(index, code),
+		links = HnswMakeLinks(index, owner, old->level, HnswDecodeHost(index, copy),
 							  choices, n, old);
 	} while (!HnswReplaceLinks(index, item, old, links));
 	AnnPoint("hnsw W7");
