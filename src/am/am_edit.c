@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "access/xloginsert.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
@@ -20,6 +21,24 @@ AnnEditBegin(AnnEdit *edit, Relation index, bool building)
 {
 	edit->state = building ? NULL : GenericXLogStart(index);
 	edit->nbuffers = 0;
+}
+
+/*
+ * Will a change of a page be logged as an image of it?  Then no delta need be found,
+ * which takes longer than most changes.  That a checkpoint may have begun that this
+ * backend does not know of yet does no harm: then the image is taken all the same.
+ */
+static bool
+needs_image(Page page)
+{
+	XLogRecPtr	redo;
+	bool		images;
+
+	/* One never written before has nothing a delta could be taken from. */
+	if (PageIsNew(page))
+		return true;
+	GetFullPageWriteInfo(&redo, &images);
+	return images && PageGetLSN(page) <= redo;
 }
 
 Page
@@ -39,12 +58,9 @@ AnnEditPage(AnnEdit *edit, Buffer buffer)
 	if (edit->state == NULL)
 		return BufferGetPage(buffer);
 
-	/*
-	 * A page never written before has nothing a delta could be taken from.
-	 * For a buffer known already, this returns the copy made then.
-	 */
+	/* For a buffer known already, this returns the copy made then. */
 	return GenericXLogRegisterBuffer(edit->state, buffer,
-									 PageIsNew(BufferGetPage(buffer)) ? GENERIC_XLOG_FULL_IMAGE : 0);
+									 needs_image(BufferGetPage(buffer)) ? GENERIC_XLOG_FULL_IMAGE : 0);
 }
 
 void *

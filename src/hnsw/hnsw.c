@@ -85,37 +85,31 @@ stores_values(const HnswOptions *options)
 	return options != NULL && options->rerank == ANN_RERANK_INDEX;
 }
 
+/* The shape of an index with the codes that the space says. */
+static HnswShape
+get_shape(const AnnSpace *space, const HnswOptions *options, int m)
+{
+	HnswShape	shape;
+
+	HnswMakeShape(&shape, space, m, stores_values(options), space->near_bits > 0);
+	return shape;
+}
+
 /* Does the element of a node of any level fit a page? */
 static bool
-fits(const AnnSpace *space, const HnswOptions *options, int m)
+fits(const HnswShape *shape)
 {
-	HnswShape	shape;
-
-	HnswMakeShape(&shape, space, m, stores_values(options), space->near_bits > 0);
-	return shape.max_level >= HNSW_MIN_MAX_LEVEL;
+	return shape->max_level >= HNSW_MIN_MAX_LEVEL;
 }
 
-/* Do nodes with the codes of neighbours that are wanted, if any are, fit few pages? */
+/* Do as many nodes of level 0, and of level 1, with as many neighbours go on a page? */
 static bool
-fits_fast(const AnnSpace *space, const HnswOptions *options, int m)
+costs_no_more(const HnswShape *shape, const HnswShape *other)
 {
-	HnswShape	shape;
-
-	HnswMakeShape(&shape, space, m, stores_values(options), space->near_bits > 0);
-	return shape.near_size > 0 || space->near_bits == 0;
-}
-
-/* Nodes of a shape on a page. */
-static int
-nodes_per_page(const AnnSpace *space, const HnswOptions *options, int m, bool near)
-{
-	HnswShape	shape;
-	Size		room;
-
-	HnswMakeShape(&shape, space, m, stores_values(options), near);
-	room = HnswItemRoom(HnswElementSize(&shape, 0, shape.code_size)) +
-		shape.parts[0] * HnswItemRoom(HnswLinksSize(&shape, 0));
-	return ANN_PAGE_ROOM / room;
+	return fits(shape) && shape->most[0] == other->most[0] &&
+		HnswNodesPerPage(shape) == HnswNodesPerPage(other) &&
+		HnswCountBeside(shape, 1, HnswElementSize(shape, 1, shape->code_size)) ==
+		HnswCountBeside(other, 1, HnswElementSize(other, 1, other->code_size));
 }
 
 /*
@@ -129,7 +123,8 @@ set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
 	int			near_bits = options != NULL ? options->neighbor_bits : 0;
 	int			bits = options != NULL ? options->bits : 0;
 	int			quantizer = options != NULL ? options->quantizer : HNSW_QUANTIZER_AUTO;
-	int			few;
+	HnswShape	shape;
+	HnswShape	more;
 
 	if (!space->metric->quantizes || quantizer == HNSW_QUANTIZER_NONE ||
 		(quantizer == HNSW_QUANTIZER_AUTO && space->dim < MIN_QUANTIZED_DIM))
@@ -145,7 +140,8 @@ set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
 	if (bits > 0)
 	{
 		AnnSpaceSetBits(space, rel, bits, near_bits);
-		if (!fits(space, options, m))
+		shape = get_shape(space, options, m);
+		if (!fits(&shape))
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errmsg("codes of %d dimensions with %d bits each do not fit a page",
@@ -153,19 +149,21 @@ set_precision(AnnSpace *space, Relation rel, const HnswOptions *options, int m)
 		return;
 	}
 
-	bits = 4;
-	AnnSpaceSetBits(space, rel, bits, near_bits);
-	while (bits > 1 && !fits(space, options, m))
-		AnnSpaceSetBits(space, rel, --bits, near_bits);
+	for (bits = 4;; bits--)
+	{
+		AnnSpaceSetBits(space, rel, bits, near_bits);
+		shape = get_shape(space, options, m);
+		if (bits == 1 || fits(&shape))
+			break;
+	}
 	if (bits < 4)
 		return;
 
-	few = nodes_per_page(space, options, m, fast);
 	for (bits = 8; bits > 4; bits--)
 	{
 		AnnSpaceSetBits(space, rel, bits, near_bits);
-		if (space->dim <= MAX_MANY_BITS_DIM ||
-			(fast && fits(space, options, m) && nodes_per_page(space, options, m, fast) == few))
+		more = get_shape(space, options, m);
+		if (space->dim <= MAX_MANY_BITS_DIM || (fast && costs_no_more(&more, &shape)))
 			return;
 	}
 	AnnSpaceSetBits(space, rel, bits, near_bits);
@@ -187,7 +185,8 @@ HnswGetOptions(Relation rel, AnnSpace *space, int *m, int *ef_construction, bool
 	AnnSpaceCreate(space, rel);
 	set_precision(space, rel, options, *m);
 	*stored = space->bits > 0 && stores_values(options);
-	if (options != NULL && options->layout == HNSW_LAYOUT_FAST && !fits_fast(space, options, *m))
+	if (options != NULL && options->layout == HNSW_LAYOUT_FAST &&
+		space->near_bits > 0 && get_shape(space, options, *m).near_size == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("layout \"fast\" is not possible with %d dimensions and m = %d", space->dim, *m),

@@ -250,7 +250,7 @@ extern void HnswSetLink(const HnswIndex *index, HnswLinks links, int i, const fl
  * Makes links out of choices[n], for an owner of which the code is given; what
  * before (or NULL) says of the same neighbours is taken over.
  */
-extern HnswLinks HnswMakeLinks(const HnswIndex *index, HnswNode owner, int level,
+extern HnswLinks HnswMakeLinks(const HnswIndex *index, HnswNode owner, int level, int places,
 							   const float *host, const HnswChoice *choices, int n,
 							   const HnswLinksData *before);
 

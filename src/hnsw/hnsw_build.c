@@ -156,10 +156,10 @@ write_postings(Writer *writer, HnswMemory *memory, HnswNode node, int count, Hns
 
 /* The links of a node that are one part of a level's. */
 static HnswLinks
-make_links(HnswIndex *index, HnswMemory *memory, HnswNode node, HnswNode owner, int level,
-		   int part, const float *host)
+make_links(HnswIndex *index, HnswMemory *memory, HnswNode node, const HnswMemNodeInfo *owner,
+		   int level, int part, const float *host)
 {
-	int			parts = HnswParts(&index->shape, level);
+	int			parts = HnswParts(&index->shape, owner->level);
 	HnswNode	nodes[2 * HNSW_MAX_M];
 	bool		chosen[2 * HNSW_MAX_M];
 	HnswChoice	choices[2 * HNSW_MAX_M];
@@ -175,7 +175,8 @@ make_links(HnswIndex *index, HnswMemory *memory, HnswNode node, HnswNode owner, 
 		choices[n].chosen = chosen[i];
 		choices[n++].code = info.code;
 	}
-	return HnswMakeLinks(index, owner, level, host, choices, n, NULL);
+	return HnswMakeLinks(index, owner->number, level, HnswPlaces(&index->shape, owner->level), host,
+						 choices, n, NULL);
 }
 
 /*
@@ -191,10 +192,10 @@ write_node(Writer *writer, HnswMemory *memory, HnswNode node)
 	HnswMemNodeInfo info;
 	HnswElement element;
 	Size		element_size;
-	Size		room;
+	Size		links_size;
 	float	   *host = NULL;
 	int			beside;
-	int			i = 0;
+	int			parts;
 
 	HnswMemGetNode(memory, node, &info);
 	element_size = HnswElementSize(shape, info.level, info.code_size);
@@ -209,29 +210,23 @@ write_node(Writer *writer, HnswMemory *memory, HnswNode node)
 		element->postings = write_postings(writer, memory, node, info.npostings, info.number);
 
 	beside = HnswCountBeside(shape, info.level, element_size);
-	room = HnswItemRoom(element_size);
-	for (int level = 0; level <= info.level; level++)
-		for (int part = 0; part < HnswParts(shape, level); part++, i++)
-			if (i < beside)
-				room += HnswItemRoom(HnswLinksSize(shape, level));
-	need_room(writer, &writer->nodes, room);
+	parts = HnswParts(shape, info.level);
+	links_size = HnswLinksSize(shape, HnswPlaces(shape, info.level));
+	need_room(writer, &writer->nodes, HnswItemRoom(element_size) + beside * HnswItemRoom(links_size));
 
-	i = 0;
-	for (int level = 0; level <= info.level; level++)
-		for (int part = 0; part < HnswParts(shape, level); part++, i++)
+	for (int i = 0; i < HnswCountLinks(shape, info.level); i++)
+	{
+		WriterPage *page = i < beside ? &writer->nodes : &writer->links;
+		HnswLinks	links = NULL;
+
+		if (need_room(writer, page, HnswItemRoom(links_size)))
 		{
-			Size		size = HnswLinksSize(shape, level);
-			WriterPage *page = i < beside ? &writer->nodes : &writer->links;
-			HnswLinks	links = NULL;
-
-			if (need_room(writer, page, HnswItemRoom(size)))
-			{
-				if (host == NULL)
-					host = HnswDecodeHost(index, info.code);
-				links = make_links(index, memory, node, info.number, level, part, host);
-			}
-			element->links[i] = write_item(writer, page, links, size);
+			if (host == NULL)
+				host = HnswDecodeHost(index, info.code);
+			links = make_links(index, memory, node, &info, i / parts, i % parts, host);
 		}
+		element->links[i] = write_item(writer, page, links, links_size);
+	}
 	return write_item(writer, &writer->nodes, element, element_size);
 }
 
@@ -381,7 +376,7 @@ hnsw_build_init(AnnBuild *build)
 	HnswIndex	index;
 
 	HnswOpen(&index, build->index);
-	HnswMemoryInit(build->area, build->area_size, index.shape.m);
+	HnswMemoryInit(build->area, build->area_size, &index.shape);
 }
 
 /* Opens the index for a participant. */
@@ -641,10 +636,10 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 	build.info = info;
 
 	code_size = mean_code_size(heap, rel, info, &index.space);
-	warn_of_memory(tuples, HnswMemorySize(code_size, index.shape.m, tuples));
+	warn_of_memory(tuples, HnswMemorySize(code_size, &index.shape, tuples));
 
 	/* The number of rows is an estimate, and levels are drawn. */
-	size = HnswMemorySize(code_size, index.shape.m, tuples * 1.5 + 1000);
+	size = HnswMemorySize(code_size, &index.shape, tuples * 1.5 + 1000);
 	result = AnnBuildRun(&build, PROGRESS_HNSW_LOAD, tuples, size);
 	AnnEditLogBuild(rel, MAIN_FORKNUM);
 	return result;
@@ -669,7 +664,7 @@ HnswEstimate(Relation heap, Relation rel, AnnEstimate *estimate)
 
 	HnswOpen(&index, rel);
 	code_size = mean_code_size(heap, rel, BuildIndexInfo(rel), &index.space);
-	estimate->memory = HnswMemorySize(code_size, index.shape.m, estimate->rows);
+	estimate->memory = HnswMemorySize(code_size, &index.shape, estimate->rows);
 	estimate->pages = 1 + estimate->rows;
 	estimate->shared_work = estimate->rows * (5 + log(Max(estimate->rows, 1)));
 	estimate->work = 0;

@@ -78,7 +78,7 @@ look_at(HnswVerifier *verifier, Page page, OffsetNumber offset)
 		look.kind = HNSW_ELEMENT;
 		look.level = element->level;
 		look.flags = element->flags;
-		look.nlinks = HnswFirstPart(shape, element->level + 1);
+		look.nlinks = HnswCountLinks(shape, element->level);
 		memcpy(look.links, element->links, look.nlinks * sizeof(HnswItem));
 		look.postings = element->postings;
 		if (shape->stored && size == HnswElementSize(shape, look.level, shape->code_size))
@@ -213,9 +213,8 @@ check_element(HnswVerifier *verifier, HnswNode node, HnswElement element, Size s
 	else if (!AnnSpaceValid(space, HnswElementCode(shape, element), code_size))
 		report(verifier, "I7", "the code of an element is not a value of the index", node);
 
-	for (int level = 0; level <= element->level; level++)
-		for (int part = 0; part < HnswParts(shape, level); part++)
-			check_own_links(verifier, node, element, level, HnswFirstPart(shape, level) + part);
+	for (int i = 0; i < HnswCountLinks(shape, element->level); i++)
+		check_own_links(verifier, node, element, i / HnswParts(shape, element->level), i);
 
 	if (!chain_leads(verifier, node, element->postings, HNSW_NO_ITEM) &&
 		look_up(verifier, node).postings == element->postings)
@@ -247,7 +246,7 @@ still_linked(HnswVerifier *verifier, HnswItem item, HnswNode owner, HnswNode nei
 	if (now == NULL)
 		return false;
 	for (int i = 0; i < now->count; i++)
-		found |= HnswViewLinks(&verifier->index.shape, now).nodes[i] == neighbour;
+		found |= HnswViewLinks(now).nodes[i] == neighbour;
 	pfree(now);
 	return found;
 }
@@ -277,7 +276,7 @@ check_neighbour(HnswVerifier *verifier, HnswItem item, HnswLinks links, const Hn
 		what = "a link leads to a dead element";
 	else if (shape->near_size > 0 &&
 			 !AnnNearValid(&verifier->index.space, verifier->host, verifier->code,
-						   view->codes + i * shape->near_size, &view->factors[i]))
+						   view->codes + i * shape->near_size))
 	{
 		invariant = "I7";
 		what = "the code of a neighbour is not that of its node";
@@ -294,8 +293,8 @@ check_links(HnswVerifier *verifier, HnswItem item, HnswLinks links, Size size)
 	Look		owner = look_up(verifier, links->owner);
 	HnswLinksView view;
 
-	if (links->level > shape->max_level || size != HnswLinksSize(shape, links->level) ||
-		links->count > HnswPlaces(shape, links->level))
+	if (links->level > shape->max_level || size != HnswLinksSize(shape, links->places) ||
+		links->count > links->places)
 	{
 		report(verifier, "I2", "the size of a node's links does not fit their level", item);
 		return;
@@ -306,15 +305,20 @@ check_links(HnswVerifier *verifier, HnswItem item, HnswLinks links, Size size)
 		report(verifier, "I4", "links belong to no element", item);
 		return;
 	}
+	if (links->places != HnswPlaces(shape, owner.level) && look_up(verifier, item).owner == links->owner)
+	{
+		report(verifier, "I2", "a node of its level has other places for neighbours", item);
+		return;
+	}
 	if (owner.flags & HNSW_DEAD)
 		return;
 
 	if (shape->near_size > 0)
 		AnnSpaceDecode(&verifier->index.space, verifier->code, verifier->host);
-	view = HnswViewLinks(shape, links);
+	view = HnswViewLinks(links);
 	for (int i = 0; i < links->count; i++)
 		check_neighbour(verifier, item, links, &view, i);
-	for (int i = links->count; i < HnswPlaces(shape, links->level); i++)
+	for (int i = links->count; i < links->places; i++)
 		if (HnswIsChosen(&view, i))
 		{
 			report(verifier, "I6", "a place without a neighbour is chosen", item);

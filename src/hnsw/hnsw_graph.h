@@ -69,14 +69,14 @@ typedef struct HnswGraphMethods
 							 const HnswNode *nodes, int n, HnswCandidate *out);
 
 	/*
-	 * The neighbours of a node on a level, into out[HnswMaxNeighbours]; returns
+	 * The neighbours of a node on a level, into out[HnswMost]; returns
 	 * how many.
 	 */
 	int			(*neighbours) (HnswGraph *graph, const HnswStep *step, int level, HnswNode *out);
 
 	/*
 	 * Evaluates a node, candidate->node, and estimates its neighbours on a level,
-	 * into out[HnswMaxNeighbours]; returns how many, or -1 if it no longer exists.
+	 * into out[HnswMost]; returns how many, or -1 if it no longer exists.
 	 */
 	int			(*expand) (HnswGraph *graph, const AnnQuery *query, int level,
 						   HnswCandidate *candidate, HnswStep *out);
@@ -261,10 +261,10 @@ typedef struct HnswMemGraph
 } HnswMemGraph;
 
 /* The memory that so many nodes take, of codes of a size. */
-extern Size HnswMemorySize(Size code_size, int m, double nodes);
+extern Size HnswMemorySize(Size code_size, const HnswShape *shape, double nodes);
 
 /* Makes an empty graph of an area. */
-extern void HnswMemoryInit(HnswMemory *memory, Size size, int m);
+extern void HnswMemoryInit(HnswMemory *memory, Size size, const HnswShape *shape);
 
 /* The gate between a build in memory and one on pages. */
 extern AnnGate *HnswMemoryGate(HnswMemory *memory);

@@ -20,7 +20,7 @@
 
 struct HnswMemory
 {
-	int			m;
+	int			most[2];		/* of the shape */
 	Size		size;
 
 	/* Guards allocation: the next three. */
@@ -62,7 +62,7 @@ typedef struct MemLink
 				chosen:1;
 } MemLink;
 
-/* The neighbours on a level; there is room for HnswMaxNeighbours. */
+/* The neighbours on a level; there is room for as many as HnswMost says. */
 typedef struct MemList
 {
 	uint32		count;
@@ -82,17 +82,17 @@ typedef struct MemNode
 } MemNode;
 
 static inline Size
-list_size(int m, int level)
+list_size(const int *most, int node_level)
 {
-	return offsetof(MemList, links) + HnswMaxNeighbours(m, level) * sizeof(MemLink);
+	return offsetof(MemList, links) + most[node_level > 0] * sizeof(MemLink);
 }
 
 static Size
-node_size(int m, int level, Size code_size)
+node_size(const int *most, int level, Size code_size)
 {
 	/* A code begins no more cache lines than it must. */
 	return TYPEALIGN(PG_CACHE_LINE_SIZE / 2, sizeof(MemNode) + MAXALIGN(code_size) +
-					 list_size(m, 0) + level * list_size(m, 1));
+					 (level + 1) * list_size(most, level));
 }
 
 static inline MemNode *
@@ -113,9 +113,7 @@ get_list(const HnswMemory *memory, MemNode *node, int level)
 {
 	Size		offset = sizeof(MemNode) + MAXALIGN(node->code_size);
 
-	if (level > 0)
-		offset += list_size(memory->m, 0) + (level - 1) * list_size(memory->m, 1);
-	return (MemList *) ((char *) node + offset);
+	return (MemList *) ((char *) node + offset + level * list_size(memory->most, node->level));
 }
 
 static inline LWLock *
@@ -125,16 +123,19 @@ get_lock(HnswMemory *memory, HnswNode node)
 }
 
 Size
-HnswMemorySize(Size code_size, int m, double nodes)
+HnswMemorySize(Size code_size, const HnswShape *shape, double nodes)
 {
-	double		size = sizeof(uint64) + node_size(m, 0, code_size) +
-		(double) list_size(m, 1) / (m - 1);
+	/* One node in m is of level 1 at least, and has a list more for each m - 1. */
+	double		above = 1.0 / shape->m;
+	double		size = sizeof(uint64) + (1 - above) * node_size(shape->most, 0, code_size) +
+		above * (node_size(shape->most, 1, code_size) +
+				 (double) list_size(shape->most, 1) / (shape->m - 1));
 
 	return offsetof(HnswMemory, nodes) + (Size) (nodes * size);
 }
 
 void
-HnswMemoryInit(HnswMemory *memory, Size size, int m)
+HnswMemoryInit(HnswMemory *memory, Size size, const HnswShape *shape)
 {
 	static int	tranche = 0;
 
@@ -142,7 +143,7 @@ HnswMemoryInit(HnswMemory *memory, Size size, int m)
 		tranche = LWLockNewTrancheId();
 	LWLockRegisterTranche(tranche, "HnswBuild");
 
-	memory->m = m;
+	memcpy(memory->most, shape->most, sizeof(memory->most));
 	memory->size = size;
 	memory->count = 0;
 	memory->bottom = TYPEALIGN_DOWN(PG_CACHE_LINE_SIZE, size);
@@ -337,7 +338,7 @@ add_neighbour(HnswMemGraph *graph, MemList *list, int max, HnswNode node, float 
 
 /* Searches a level; the neighbours selected become the node's list. */
 static void
-select_neighbours(HnswMemGraph *graph, MemList *list, int level, int found)
+select_neighbours(HnswMemGraph *graph, MemList *list, int most, int found)
 {
 	HnswMemory *memory = graph->memory;
 	int			n;
@@ -350,7 +351,7 @@ select_neighbours(HnswMemGraph *graph, MemList *list, int level, int found)
 		graph->choices[i].size = get_node(memory, graph->candidates[i].node)->code_size;
 	}
 
-	n = HnswSelect(graph->space, graph->choices, found, HnswMaxNeighbours(memory->m, level));
+	n = HnswSelect(graph->space, graph->choices, found, most);
 	list->count = n;
 	for (int i = 0; i < n; i++)
 	{
@@ -382,11 +383,11 @@ link_back(HnswMemGraph *graph, HnswNode number)
 		for (int i = 0; i < n; i++)
 		{
 			LWLock	   *lock = get_lock(memory, links[i].node);
+			MemNode    *neighbour = get_node(memory, links[i].node);
 
 			LWLockAcquire(lock, LW_EXCLUSIVE);
-			add_neighbour(graph, get_list(memory, get_node(memory, links[i].node), level),
-						  HnswMaxNeighbours(memory->m, level),
-						  number, links[i].distance);
+			add_neighbour(graph, get_list(memory, neighbour, level),
+						  HnswMost(graph->shape, neighbour->level), number, links[i].distance);
 			LWLockRelease(lock);
 		}
 	}
@@ -401,7 +402,7 @@ create_node(HnswMemGraph *graph, int level, const ItemPointerData *tid,
 {
 	HnswMemory *memory = graph->memory;
 	const AnnQuery *query = graph->search.query;
-	Size		size = node_size(memory->m, level, query->size);
+	Size		size = node_size(memory->most, level, query->size);
 	uint64		offset = allocate(memory, size, true, number);
 	MemNode    *node = (MemNode *) ((char *) memory + offset);
 
@@ -443,6 +444,7 @@ insert(HnswMemGraph *graph, int level, const ItemPointerData *tid, HnswNode *nod
 	HnswSearch *search = &graph->search;
 	HnswNode	number;
 	HnswCandidate entry;
+	int			most = HnswMost(graph->shape, level);
 	int			top;
 	int			found;
 
@@ -466,14 +468,14 @@ insert(HnswMemGraph *graph, int level, const ItemPointerData *tid, HnswNode *nod
 
 	if (!create_node(graph, level, tid, &number))
 		return false;
-	select_neighbours(graph, get_list(memory, get_node(memory, number), 0), 0, found);
+	select_neighbours(graph, get_list(memory, get_node(memory, number), 0), most, found);
 
 	if (top > 0)
 		HnswSearchDescend(search, &entry, memory->entry_level, top);
 	for (int l = top; l > 0; l--)
 	{
 		found = HnswSearchNext(search, graph->ef_construction, graph->candidates);
-		select_neighbours(graph, get_list(memory, get_node(memory, number), l), l, found);
+		select_neighbours(graph, get_list(memory, get_node(memory, number), l), most, found);
 		HnswSearchBegin(search, l - 1, graph->candidates, found);
 	}
 

@@ -209,8 +209,8 @@ HnswFindLinks(HnswIndex *index, HnswNode node, int level, int part)
 	HnswElement element = HnswGetElement(index, BufferGetPage(buf), node);
 	HnswItem	item = HNSW_NO_ITEM;
 
-	if (element != NULL && element->level >= level)
-		item = element->links[HnswFirstPart(&index->shape, level) + part];
+	if (element != NULL && element->level >= level && part < HnswParts(&index->shape, element->level))
+		item = HnswElementLinks(&index->shape, element, level, part);
 	UnlockReleaseBuffer(buf);
 	return item;
 }
@@ -233,7 +233,7 @@ page_neighbours(HnswGraph *base, const HnswStep *step, int level, HnswNode *out)
 	if (links != NULL && links->owner == step->node && links->level == level)
 	{
 		n = links->count;
-		memcpy(out, HnswViewLinks(&index->shape, links).nodes, n * sizeof(HnswNode));
+		memcpy(out, HnswViewLinks(links).nodes, n * sizeof(HnswNode));
 	}
 	UnlockReleaseBuffer(buf);
 	return n;
@@ -245,18 +245,18 @@ page_neighbours(HnswGraph *base, const HnswStep *step, int level, HnswNode *out)
  */
 static int
 estimate_neighbours(HnswIndex *index, const AnnQuery *query, Page page, HnswItem item, int level,
-					const HnswCandidate *owner, const void *code, HnswStep *out)
+					int places, const HnswCandidate *owner, const void *code, HnswStep *out)
 {
 	HnswLinks	links = HnswGetLinks(index, page, item);
 	double		distances[2 * HNSW_MAX_M];
 	HnswLinksView view;
 
-	if (links == NULL || links->owner != owner->node || links->level != level)
+	if (links == NULL || links->owner != owner->node || links->level != level ||
+		links->places != places)
 		return 0;
 
-	view = HnswViewLinks(&index->shape, links);
-	AnnQueryNearDistances(query, code, owner->distance, view.codes, view.factors, links->count,
-						  distances);
+	view = HnswViewLinks(links);
+	AnnQueryNearDistances(query, code, owner->distance, view.codes, links->count, distances);
 	for (int i = 0; i < links->count; i++)
 	{
 		out[i].distance = HnswOrdered(distances[i]);
@@ -330,6 +330,7 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 	HnswItem	elsewhere[HNSW_MAX_PARTS];
 	int			nelsewhere = 0;
 	int			n = 0;
+	int			places;
 	Size		size;
 	const void *code;
 	void	   *copy = NULL;
@@ -342,12 +343,14 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 
 	code = HnswGetCode(index, page, node, element, &size);
 	evaluate_element(graph, query, element, code, size, candidate);
-	for (int part = 0; level <= element->level && part < HnswParts(shape, level); part++)
+	places = HnswPlaces(shape, element->level);
+	for (int part = 0; level <= element->level && part < HnswParts(shape, element->level); part++)
 	{
-		HnswItem	item = element->links[HnswFirstPart(shape, level) + part];
+		HnswItem	item = HnswElementLinks(shape, element, level, part);
 
 		if (HnswItemBlock(index, item) == HnswItemBlock(index, node))
-			n += estimate_neighbours(index, query, page, item, level, candidate, code, out + n);
+			n += estimate_neighbours(index, query, page, item, level, places, candidate, code,
+									 out + n);
 		else if (item != HNSW_NO_ITEM)
 			elsewhere[nelsewhere++] = item;
 	}
@@ -361,8 +364,8 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 	for (int i = 0; i < nelsewhere; i++)
 	{
 		buf = HnswReadItemPage(index, elsewhere[i], BUFFER_LOCK_SHARE);
-		n += estimate_neighbours(index, query, BufferGetPage(buf), elsewhere[i], level, candidate,
-								 copy, out + n);
+		n += estimate_neighbours(index, query, BufferGetPage(buf), elsewhere[i], level, places,
+								 candidate, copy, out + n);
 		UnlockReleaseBuffer(buf);
 	}
 	if (nelsewhere > 0)
@@ -428,7 +431,7 @@ HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, Size most)
 	graph->ahead = HNSW_NO_ITEM;
 	graph->nkept_pages = 0;
 	graph->node_room = HnswItemRoom(HnswElementSize(&index->shape, 0, index->shape.code_size)) +
-		HnswItemRoom(HnswLinksSize(&index->shape, 0)) - 2 * sizeof(ItemIdData);
+		HnswLinksRoom(&index->shape, 0) - 2 * sizeof(ItemIdData);
 }
 
 /*
@@ -444,7 +447,7 @@ HnswReadLinks(HnswIndex *index, HnswItem item, HnswNode owner)
 
 	if (links != NULL && links->owner == owner)
 	{
-		Size		size = HnswLinksSize(&index->shape, links->level);
+		Size		size = HnswLinksSize(&index->shape, links->places);
 
 		copy = palloc(size);
 		memcpy(copy, links, size);
@@ -457,12 +460,13 @@ bool
 HnswReplaceLinks(HnswIndex *index, HnswItem item, const HnswLinksData *old,
 				 const HnswLinksData *new)
 {
-	Size		size = HnswLinksSize(&index->shape, old->level);
+	Size		size = HnswLinksSize(&index->shape, old->places);
 	Buffer		buf = HnswReadItemPage(index, item, BUFFER_LOCK_EXCLUSIVE);
 	HnswLinks	current = HnswGetLinks(index, BufferGetPage(buf), item);
 	AnnEdit		edit;
 
-	if (current == NULL || current->owner != old->owner || current->level != old->level)
+	if (current == NULL || current->owner != old->owner || current->level != old->level ||
+		current->places != old->places)
 	{
 		UnlockReleaseBuffer(buf);
 		return true;
@@ -495,13 +499,13 @@ void
 HnswSetLink(const HnswIndex *index, HnswLinks links, int i, const float *host,
 			HnswNode node, const void *code, bool chosen)
 {
-	HnswLinksView view = HnswViewLinks(&index->shape, links);
+	HnswLinksView view = HnswViewLinks(links);
 	Size		size = index->shape.near_size;
 
 	view.nodes[i] = node;
 	HnswSetChosen(&view, i, chosen);
 	if (size > 0)
-		AnnNearEncode(&index->space, host, code, view.codes + i * size, &view.factors[i]);
+		AnnNearEncode(&index->space, host, code, view.codes + i * size);
 }
 
 /* Takes over what other links of the same owner say of a neighbour, if they do. */
@@ -509,8 +513,8 @@ static bool
 copy_link(const HnswShape *shape, HnswLinks links, int i, const HnswLinksData *before,
 		  const HnswChoice *choice)
 {
-	HnswLinksView to = HnswViewLinks(shape, links);
-	HnswLinksView from = HnswViewLinks(shape, (HnswLinks) before);
+	HnswLinksView to = HnswViewLinks(links);
+	HnswLinksView from = HnswViewLinks((HnswLinks) before);
 	Size		size = shape->near_size;
 
 	for (int j = 0; j < before->count; j++)
@@ -518,26 +522,23 @@ copy_link(const HnswShape *shape, HnswLinks links, int i, const HnswLinksData *b
 		{
 			to.nodes[i] = choice->node;
 			HnswSetChosen(&to, i, choice->chosen);
-			if (size > 0)
-			{
-				to.factors[i] = from.factors[j];
-				memcpy(to.codes + i * size, from.codes + j * size, size);
-			}
+			memcpy(to.codes + i * size, from.codes + j * size, size);
 			return true;
 		}
 	return false;
 }
 
 HnswLinks
-HnswMakeLinks(const HnswIndex *index, HnswNode owner, int level, const float *host,
+HnswMakeLinks(const HnswIndex *index, HnswNode owner, int level, int places, const float *host,
 			  const HnswChoice *choices, int n, const HnswLinksData *before)
 {
-	HnswLinks	links = palloc0(HnswLinksSize(&index->shape, level));
+	HnswLinks	links = palloc0(HnswLinksSize(&index->shape, places));
 
 	links->kind = HNSW_LINKS;
 	links->level = level;
 	links->owner = owner;
 	links->count = n;
+	links->places = places;
 	for (int i = 0; i < n; i++)
 		if (before == NULL || !copy_link(&index->shape, links, i, before, &choices[i]))
 			HnswSetLink(index, links, i, host, choices[i].node, choices[i].code,

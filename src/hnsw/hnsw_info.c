@@ -140,7 +140,7 @@ follow_links(Survey *survey, HnswNode node, HnswItem item)
 
 	if (links != NULL && links->owner == node)
 		for (int i = 0; i < links->count; i++)
-			reach(survey, HnswViewLinks(&index->shape, links).nodes[i]);
+			reach(survey, HnswViewLinks(links).nodes[i]);
 	if (links != NULL && !beside)
 		pfree(links);
 }
@@ -157,7 +157,7 @@ expand(Survey *survey, HnswNode node)
 		return;
 
 	survey->reached_live += !(element->flags & HNSW_DEAD);
-	for (int i = 0; i < HnswFirstPart(shape, element->level + 1); i++)
+	for (int i = 0; i < HnswCountLinks(shape, element->level); i++)
 		if (element->links[i] != HNSW_NO_ITEM)
 			follow_links(survey, node, element->links[i]);
 }

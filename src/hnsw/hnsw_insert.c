@@ -33,12 +33,9 @@ typedef struct NewLists
 	HnswChoice *choices[HNSW_MAX_LEVEL + 1];
 } NewLists;
 
-/*
- * Selects neighbours on a level among candidates[n] into choices[n]; returns how
- * many.
- */
+/* Selects at most so many neighbours among candidates[n] into choices[n]; returns how many. */
 static int
-select_neighbours(HnswPageGraph *graph, int level, const HnswCandidate *candidates, int n,
+select_neighbours(HnswPageGraph *graph, int most, const HnswCandidate *candidates, int n,
 				  HnswChoice *choices)
 {
 	HnswIndex  *index = graph->index;
@@ -58,7 +55,7 @@ select_neighbours(HnswPageGraph *graph, int level, const HnswCandidate *candidat
 		count++;
 	}
 
-	return HnswSelect(&index->space, choices, count, HnswMaxNeighbours(index->shape.m, level));
+	return HnswSelect(&index->space, choices, count, most);
 }
 
 /* Adds an item to a page of an Edit, which may never have been written. */
@@ -228,6 +225,7 @@ static void
 make_node(HnswIndex *index, const NewLists *lists, const NewRow *row, NewNode *node)
 {
 	const HnswShape *shape = &index->shape;
+	int			parts = HnswParts(shape, lists->level);
 	float	   *host = HnswDecodeHost(index, row->value->code);
 
 	node->element_size = HnswElementSize(shape, lists->level, row->value->size);
@@ -241,14 +239,15 @@ make_node(HnswIndex *index, const NewLists *lists, const NewRow *row, NewNode *n
 
 	node->nlinks = 0;
 	for (int level = 0; level <= lists->level; level++)
-		for (int part = 0; part < HnswParts(shape, level); part++)
+		for (int part = 0; part < parts; part++)
 		{
 			HnswChoice	share[2 * HNSW_MAX_M];
 			int			n = 0;
 
-			for (int i = part; i < lists->counts[level]; i += HnswParts(shape, level))
+			for (int i = part; i < lists->counts[level]; i += parts)
 				share[n++] = lists->choices[level][i];
-			node->links[node->nlinks++] = HnswMakeLinks(index, HNSW_NO_ITEM, level, host,
+			node->links[node->nlinks++] = HnswMakeLinks(index, HNSW_NO_ITEM, level,
+														HnswPlaces(shape, lists->level), host,
 														share, n, NULL);
 		}
 }
@@ -258,7 +257,7 @@ static HnswNode
 write_node(HnswIndex *index, const NewLists *lists, const NewRow *row)
 {
 	NewNode		node;
-	Size		rooms[lengthof(node.links)];
+	Size		links_room = HnswLinksRoom(&index->shape, lists->level);
 	Size		room;
 	int			beside;
 	HnswNode	number;
@@ -268,13 +267,7 @@ write_node(HnswIndex *index, const NewLists *lists, const NewRow *row)
 
 	make_node(index, lists, row, &node);
 	beside = HnswCountBeside(&index->shape, lists->level, node.element_size);
-	room = HnswItemRoom(node.element_size);
-	for (int i = 0; i < node.nlinks; i++)
-	{
-		rooms[i] = HnswItemRoom(HnswLinksSize(&index->shape, node.links[i]->level));
-		if (i < beside)
-			room += rooms[i];
-	}
+	room = HnswItemRoom(node.element_size) + beside * links_room;
 
 	AnnEditBegin(&edit, index->rel, index->build_lock != NULL);
 	first = buf = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, room, &index->node_target);
@@ -284,20 +277,18 @@ write_node(HnswIndex *index, const NewLists *lists, const NewRow *row)
 	{
 		HnswItem	item;
 
-		if (i >= beside && room < rooms[i])
+		if (i >= beside && room < links_room)
 		{
 			/* For all that is left, or as much as fits a page. */
-			room = 0;
-			for (int j = i; j < node.nlinks && room + rooms[j] <= ANN_PAGE_ROOM; j++)
-				room += rooms[j];
+			room = Min(node.nlinks - i, (int) (ANN_PAGE_ROOM / links_room)) * links_room;
 			buf = AnnAllocate(index->rel, HNSW_PAGE_ITEMS, room, &index->links_target);
 		}
 		if (i >= beside)
-			room -= rooms[i];
+			room -= links_room;
 
 		node.links[i]->owner = number;
 		item = add_item(index, &edit, buf, node.links[i],
-						HnswLinksSize(&index->shape, node.links[i]->level));
+						HnswLinksSize(&index->shape, node.links[i]->places));
 		HnswGetElement(index, AnnEditPage(&edit, first), number)->links[i] = item;
 	}
 	AnnEditCommit(&edit);
@@ -336,17 +327,16 @@ static void
 look_at_places(HnswPageGraph *graph, HnswLinks links, const AnnQuery *owner,
 			   const AnnQuery *new, double distance, HnswPlace *places)
 {
-	HnswIndex  *index = graph->index;
-	HnswLinksView view = HnswViewLinks(&index->shape, links);
+	HnswLinksView view = HnswViewLinks(links);
 	double		from_owner[2 * HNSW_MAX_M];
 	double		from_new[2 * HNSW_MAX_M];
 
 	if (graph->base.expands)
 	{
 		AnnQueryNearDistances(owner, owner->code, AnnQueryDistance(owner, owner->code),
-							  view.codes, view.factors, links->count, from_owner);
+							  view.codes, links->count, from_owner);
 		AnnQueryNearDistances(new, owner->code, distance,
-							  view.codes, view.factors, links->count, from_new);
+							  view.codes, links->count, from_new);
 	}
 	else
 		for (int i = 0; i < links->count; i++)
@@ -372,7 +362,7 @@ add_link(HnswPageGraph *graph, HnswLinks links, const AnnQuery *owner, HnswNode 
 		 const AnnQuery *new, bool must)
 {
 	HnswIndex  *index = graph->index;
-	HnswLinksView view = HnswViewLinks(&index->shape, links);
+	HnswLinksView view = HnswViewLinks(links);
 	double		distance = AnnQueryDistance(new, owner->code);
 	HnswPlace	places[2 * HNSW_MAX_M];
 	float	   *host;
@@ -380,8 +370,7 @@ add_link(HnswPageGraph *graph, HnswLinks links, const AnnQuery *owner, HnswNode 
 	bool		chosen;
 
 	look_at_places(graph, links, owner, new, distance, places);
-	place = HnswOffer(places, links->count, HnswPlaces(&index->shape, links->level), distance,
-					  must, &chosen);
+	place = HnswOffer(places, links->count, links->places, distance, must, &chosen);
 	if (place < 0)
 		return false;
 
@@ -404,20 +393,20 @@ HnswLinkBack(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
 	Page		page = BufferGetPage(buf);
 	HnswElement element = HnswGetElement(index, page, neighbour);
 	AnnQuery	owner;
+	Size		size;
 	HnswLinks	old;
 	HnswLinks	links;
 
 	if (element != NULL && !(element->flags & HNSW_DEAD) && element->level >= level)
 	{
-		Size		size;
 		const void *code = HnswGetCode(index, page, neighbour, element, &size);
 		void	   *copy = palloc(size);
 
 		memcpy(copy, code, size);
 		AnnQueryInit(&owner, &index->space);
 		AnnQuerySetCode(&owner, copy, size);
-		item = element->links[HnswFirstPart(&index->shape, level) +
-							  node % HnswParts(&index->shape, level)];
+		item = HnswElementLinks(&index->shape, element, level,
+								node % HnswParts(&index->shape, element->level));
 	}
 	UnlockReleaseBuffer(buf);
 	if (item == HNSW_NO_ITEM)
@@ -432,10 +421,11 @@ HnswLinkBack(HnswPageGraph *graph, HnswNode neighbour, int level, HnswNode node,
 		old = HnswReadLinks(index, item, neighbour);
 		if (old == NULL || old->level != level)
 			return false;
-		if (HnswIsAmong(HnswViewLinks(&index->shape, old).nodes, old->count, node))
+		if (HnswIsAmong(HnswViewLinks(old).nodes, old->count, node))
 			return true;
-		links = palloc(HnswLinksSize(&index->shape, level));
-		memcpy(links, old, HnswLinksSize(&index->shape, level));
+		size = HnswLinksSize(&index->shape, old->places);
+		links = palloc(size);
+		memcpy(links, old, size);
 		if (!add_link(graph, links, &owner, node, new, must))
 			return false;
 	} while (!HnswReplaceLinks(index, item, old, links));
@@ -518,7 +508,8 @@ insert(HnswIndex *index, const NewRow *row, NewLists *lists, bool exclusive)
 			{
 				n = HnswSearchNext(&search, index->ef_construction, found);
 				lists->choices[l] = palloc(sizeof(HnswChoice) * index->ef_construction);
-				lists->counts[l] = select_neighbours(&graph, l, found, n, lists->choices[l]);
+				lists->counts[l] = select_neighbours(&graph, HnswMost(&index->shape, level), found, n,
+													 lists->choices[l]);
 				if (l > 0 && n > 0)
 					HnswSearchBegin(&search, l - 1, found, n);
 				else if (l > 0)

@@ -41,23 +41,29 @@ longest_code(const HnswShape *shape)
 	return shape->code_size > 0 ? shape->code_size : ANN_MAX_CODE_SIZE;
 }
 
+int
+HnswNodesPerPage(const HnswShape *shape)
+{
+	return ANN_PAGE_ROOM / (HnswItemRoom(HnswElementSize(shape, 0, longest_code(shape))) +
+							shape->parts[0] * HnswLinksRoom(shape, 0));
+}
+
 /*
  * What is looked at together is kept together: the element with the links of
- * level 0, and where this leaves a page room for more nodes, the levels above.
+ * level 0, and those of the levels above while the node takes no more of a page than
+ * one without them, or a third.
  */
 int
 HnswCountBeside(const HnswShape *shape, int level, Size element_size)
 {
-	int			all = HnswFirstPart(shape, level + 1);
+	Size		share = ANN_PAGE_ROOM / Max(1, Min(3, HnswNodesPerPage(shape)));
 	Size		room = HnswItemRoom(element_size);
 	int			n;
 
-	for (n = 0; n < all; n++)
+	for (n = 0; n < HnswCountLinks(shape, level); n++)
 	{
-		bool		above = n >= shape->parts[0];
-
-		room += HnswItemRoom(HnswLinksSize(shape, above));
-		if (room > (above ? ANN_PAGE_ROOM / 3 : ANN_PAGE_ROOM))
+		room += HnswLinksRoom(shape, level);
+		if (room > (n >= HnswParts(shape, level) ? share : ANN_PAGE_ROOM))
 			break;
 	}
 	return n;
@@ -71,9 +77,9 @@ count_pages(const HnswShape *shape, int level)
 	Size		room = 0;
 	int			pages = 1;
 
-	for (int i = HnswCountBeside(shape, level, element_size); i < HnswFirstPart(shape, level + 1); i++)
+	for (int i = HnswCountBeside(shape, level, element_size); i < HnswCountLinks(shape, level); i++)
 	{
-		Size		next = HnswItemRoom(HnswLinksSize(shape, i >= shape->parts[0]));
+		Size		next = HnswLinksRoom(shape, level);
 
 		if (room < next)
 		{
@@ -85,20 +91,41 @@ count_pages(const HnswShape *shape, int level)
 	return pages;
 }
 
-/* How many links items of a level there are, and how many places they have. */
+/* Sets how many neighbours a list has, at most, and the parts it is divided into. */
 static void
-divide_places(HnswShape *shape, int level)
+set_most(HnswShape *shape, bool above, int most)
 {
-	int			all = HnswMaxNeighbours(shape->m, level);
 	int			parts = 1;
 
-	for (;; parts++)
+	while (HnswLinksSize(shape, most / parts) > ANN_MAX_ITEM_SIZE)
+		parts++;
+	shape->parts[above] = parts;
+	shape->places[above] = most / parts;
+	shape->most[above] = parts * shape->places[above];
+}
+
+/*
+ * With codes of neighbours, lists take most of a page, and up to an eighth of the
+ * places is given up where one more node then fits.
+ */
+static void
+fill_pages(HnswShape *shape)
+{
+	int			all = shape->most[0];
+	int			best = all;
+	int			fewest = all - all / 8;
+	int			nodes = HnswNodesPerPage(shape);
+
+	for (int most = all - 1; most >= fewest; most--)
 	{
-		shape->parts[level] = parts;
-		shape->places[level] = (all + parts - 1) / parts;
-		if (HnswLinksSize(shape, level) <= ANN_MAX_ITEM_SIZE)
-			return;
+		set_most(shape, false, most);
+		if (HnswNodesPerPage(shape) > nodes)
+		{
+			nodes = HnswNodesPerPage(shape);
+			best = most;
+		}
 	}
+	set_most(shape, false, best);
 }
 
 /* The highest level whose nodes can be written at once. */
@@ -121,8 +148,10 @@ HnswMakeShape(HnswShape *shape, const AnnSpace *space, int m, bool stored, bool 
 	shape->stored = stored;
 	shape->code_size = space->code_size;
 	shape->near_size = near ? AnnNearSize(space) : 0;
-	divide_places(shape, 0);
-	divide_places(shape, 1);
+	set_most(shape, false, 2 * m);
+	set_most(shape, true, m);
+	if (near)
+		fill_pages(shape);
 	shape->max_level = find_max_level(shape);
 
 	if (near && shape->max_level < HNSW_MIN_MAX_LEVEL)
@@ -138,8 +167,8 @@ count_slots(const HnswShape *shape, const AnnSpace *space)
 	if (shape->stored)
 		smallest = Min(smallest, AnnStoredSize(space));
 
-	smallest = Min(smallest, HnswLinksSize(shape, 0));
-	smallest = Min(smallest, HnswLinksSize(shape, 1));
+	smallest = Min(smallest, HnswLinksSize(shape, shape->places[0]));
+	smallest = Min(smallest, HnswLinksSize(shape, shape->places[1]));
 	smallest = Min(smallest, HnswPostingsSize(HNSW_MIN_POSTINGS));
 	return ANN_PAGE_ROOM / HnswItemRoom(smallest);
 }
@@ -482,11 +511,12 @@ HnswGetLinks(const HnswIndex *index, Page page, HnswItem item)
 {
 	const HnswShape *shape = &index->shape;
 	Size		size;
-	HnswLinks	links = get_item(index, page, item, HNSW_LINKS, sizeof(HnswLinksData), &size);
+	HnswLinks	links = get_item(index, page, item, HNSW_LINKS, HnswLinksSize(shape, 0), &size);
 
 	if (links != NULL &&
-		(links->level > shape->max_level || size != HnswLinksSize(shape, links->level) ||
-		 links->count > HnswPlaces(shape, links->level)))
+		(links->level > shape->max_level || size != HnswLinksSize(shape, links->places) ||
+		 links->count > links->places ||
+		 (links->places != shape->places[0] && links->places != shape->places[1])))
 		AnnCorrupted(index->rel, HnswItemBlock(index, item), "The links of a node are damaged");
 	return links;
 }

@@ -11,7 +11,7 @@
 #include "space/space.h"
 
 #define HNSW_MAGIC 0x484E5357
-#define HNSW_VERSION 2
+#define HNSW_VERSION 3
 
 /* Page kind of all pages but the metapage. */
 #define HNSW_PAGE_ITEMS ANN_PAGE_METHOD
@@ -89,28 +89,29 @@ StaticAssertDecl(offsetof(HnswElementData, tid) == 8, "hnsw element is on disk")
 StaticAssertDecl(offsetof(HnswElementData, links) == 16, "hnsw element is on disk");
 
 /*
- * Neighbours on a level, or a part of them.  Behind the header are as many
- * places as the level's HnswShape says, in the order of HnswLinksView.
+ * Neighbours on a level, or a part of them.  What is kept of each place is behind
+ * the header, in the order of HnswLinksView.
  */
 typedef struct HnswLinksData
 {
 	uint8		kind;
 	uint8		level;
-	uint16		count;			/* of neighbours */
+	uint8		count;			/* of neighbours */
+	uint8		places;			/* for them; as many as HnswPlaces says for the owner */
 	HnswNode	owner;
-	char		places[FLEXIBLE_ARRAY_MEMBER];
+	HnswNode	nodes[FLEXIBLE_ARRAY_MEMBER];
 } HnswLinksData;
 
 typedef HnswLinksData *HnswLinks;
 
-StaticAssertDecl(offsetof(HnswLinksData, places) == 8, "hnsw links are on disk");
+StaticAssertDecl(offsetof(HnswLinksData, nodes) == 8, "hnsw links are on disk");
+StaticAssertDecl(2 * HNSW_MAX_M <= PG_UINT8_MAX, "hnsw links count their places in a byte");
 
 typedef struct HnswLinksView
 {
 	HnswNode   *nodes;
-	AnnNearFactors *factors;	/* only with codes of neighbours */
 	uint32	   *chosen;			/* a bit for each place */
-	uint8	   *codes;
+	uint8	   *codes;			/* only with codes of neighbours */
 } HnswLinksView;
 
 typedef struct HnswPostingsData
@@ -135,16 +136,17 @@ HnswItemRoom(Size size)
 }
 
 /*
- * The sizes of an index's items.  Index 0 of the arrays is for level 0, 1 for
- * all others.
+ * The sizes of an index's items.  Index 0 of the arrays is for nodes of level 0, 1
+ * for all others; all lists of a node are alike, whatever level they are on.
  */
 typedef struct HnswShape
 {
 	int			m;
 	bool		stored;			/* values are; then codes are of one size */
 	Size		code_size;		/* 0 if it differs */
-	Size		near_size;		/* of a neighbour's code; 0: there are none */
-	int			parts[2];		/* links items of a level */
+	Size		near_size;		/* of a near code; 0: there are none */
+	int			most[2];		/* neighbours in a list */
+	int			parts[2];		/* links items that a list is divided into */
 	int			places[2];		/* neighbours in each */
 	int			max_level;
 } HnswShape;
@@ -155,36 +157,39 @@ typedef struct HnswShape
  */
 extern void HnswMakeShape(HnswShape *shape, const AnnSpace *space, int m, bool stored, bool near);
 
+/* How many nodes of level 0 go on a page. */
+extern int	HnswNodesPerPage(const HnswShape *shape);
+
 /*
  * How many of a node's links items, from the first on, belong on the page of its
  * element.
  */
 extern int	HnswCountBeside(const HnswShape *shape, int level, Size element_size);
 
-/* Most neighbours on a level. */
+/* Most neighbours in a list of a node of a level. */
 static inline int
-HnswMaxNeighbours(int m, int level)
+HnswMost(const HnswShape *shape, int node_level)
 {
-	return level == 0 ? 2 * m : m;
-}
-
-/* Where the links of a level are in an element's links[]. */
-static inline int
-HnswFirstPart(const HnswShape *shape, int level)
-{
-	return level == 0 ? 0 : shape->parts[0] + (level - 1) * shape->parts[1];
+	return shape->most[node_level > 0];
 }
 
 static inline int
-HnswParts(const HnswShape *shape, int level)
+HnswParts(const HnswShape *shape, int node_level)
 {
-	return shape->parts[level > 0];
+	return shape->parts[node_level > 0];
 }
 
 static inline int
-HnswPlaces(const HnswShape *shape, int level)
+HnswPlaces(const HnswShape *shape, int node_level)
 {
-	return shape->places[level > 0];
+	return shape->places[node_level > 0];
+}
+
+/* How many links items a node has. */
+static inline int
+HnswCountLinks(const HnswShape *shape, int node_level)
+{
+	return (node_level + 1) * HnswParts(shape, node_level);
 }
 
 /* The size of an element with a code of so many bytes. */
@@ -192,14 +197,21 @@ static inline Size
 HnswElementSize(const HnswShape *shape, int level, Size code_size)
 {
 	return offsetof(HnswElementData, links) +
-		HnswFirstPart(shape, level + 1) * sizeof(HnswItem) + code_size +
+		HnswCountLinks(shape, level) * sizeof(HnswItem) + code_size +
 		(shape->stored ? sizeof(HnswItem) : 0);
+}
+
+/* The number of a part of an element's links on a level that it has. */
+static inline HnswItem
+HnswElementLinks(const HnswShape *shape, const HnswElementData *element, int level, int part)
+{
+	return element->links[level * HnswParts(shape, element->level) + part];
 }
 
 static inline void *
 HnswElementCode(const HnswShape *shape, HnswElement element)
 {
-	return element->links + HnswFirstPart(shape, element->level + 1);
+	return element->links + HnswCountLinks(shape, element->level);
 }
 
 /* The number of its value; HNSW_NO_ITEM if that is not stored. */
@@ -221,28 +233,29 @@ HnswSetElementValue(const HnswShape *shape, HnswElement element, HnswItem value)
 }
 
 static inline HnswLinksView
-HnswViewLinks(const HnswShape *shape, HnswLinks links)
+HnswViewLinks(HnswLinks links)
 {
-	int			places = HnswPlaces(shape, links->level);
 	HnswLinksView view;
 
-	view.nodes = (HnswNode *) links->places;
-	view.factors = (AnnNearFactors *) (view.nodes + places);
-	view.chosen = shape->near_size > 0 ? (uint32 *) (view.factors + places) :
-		(uint32 *) view.factors;
-	view.codes = (uint8 *) (view.chosen + (places + 31) / 32);
+	view.nodes = links->nodes;
+	view.chosen = view.nodes + links->places;
+	view.codes = (uint8 *) (view.chosen + (links->places + 31) / 32);
 	return view;
 }
 
+/* The size of links with so many places. */
 static inline Size
-HnswLinksSize(const HnswShape *shape, int level)
+HnswLinksSize(const HnswShape *shape, int places)
 {
-	int			places = HnswPlaces(shape, level);
-	Size		size = sizeof(HnswNode);
+	return offsetof(HnswLinksData, nodes) + places * (sizeof(HnswNode) + shape->near_size) +
+		(places + 31) / 32 * sizeof(uint32);
+}
 
-	if (shape->near_size > 0)
-		size += sizeof(AnnNearFactors) + shape->near_size;
-	return offsetof(HnswLinksData, places) + places * size + (places + 31) / 32 * sizeof(uint32);
+/* Room that a links item of a node takes. */
+static inline Size
+HnswLinksRoom(const HnswShape *shape, int node_level)
+{
+	return HnswItemRoom(HnswLinksSize(shape, HnswPlaces(shape, node_level)));
 }
 
 static inline bool

@@ -91,7 +91,7 @@ get_heirs(Repair *repair, HnswNode node, int level, HnswStep *out)
 	{
 		const void *code;
 
-		out[n].node = HnswViewLinks(&repair->index->shape, links).nodes[n];
+		out[n].node = HnswViewLinks(links).nodes[n];
 		code = HnswNodeCode(&repair->graph, out[n].node, NULL);
 		out[n].distance = code == NULL ? INFINITY : HnswOrdered(AnnQueryDistance(&repair->owner, code));
 	}
@@ -126,14 +126,15 @@ add_chosen(Repair *repair, HnswNode node, int level, HnswChoice *choices, int n)
 {
 	const HnswShape *shape = &repair->index->shape;
 
-	for (int part = 0; part < HnswParts(shape, level); part++)
+	/* No node's lists have more parts than those of level 0. */
+	for (int part = 0; part < HnswParts(shape, 0); part++)
 	{
 		HnswLinks	links = read_part(repair, node, level, part);
 		HnswLinksView view;
 
 		if (links == NULL)
 			continue;
-		view = HnswViewLinks(shape, links);
+		view = HnswViewLinks(links);
 		for (int i = 0; i < links->count; i++)
 			if (HnswIsChosen(&view, i))
 				n = add_choice(repair, view.nodes[i], choices, n);
@@ -153,7 +154,7 @@ static int
 add_heirs(Repair *repair, const HnswLinksData *links, HnswChoice *choices, int n,
 		  HnswNode *bridges, int *nbridges)
 {
-	HnswLinksView view = HnswViewLinks(&repair->index->shape, (HnswLinks) links);
+	HnswLinksView view = HnswViewLinks((HnswLinks) links);
 	HnswStep	heirs[2 * HNSW_MAX_M];
 	int			wanted = 0;
 
@@ -218,7 +219,7 @@ static int
 keep_claims(Repair *repair, const HnswLinksData *old, HnswChoice *choices, int n, int max,
 			const HnswNode *bridges, int nbridges)
 {
-	HnswLinksView view = HnswViewLinks(&repair->index->shape, (HnswLinks) old);
+	HnswLinksView view = HnswViewLinks((HnswLinks) old);
 	Claim	   *claims = palloc(sizeof(Claim) * (n + 1));
 	bool	   *keep = palloc0(sizeof(bool) * (n + 1));
 	int			left = max;
@@ -301,8 +302,8 @@ repair_links(Repair *repair, HnswItem item, HnswNode owner)
 		if (repair->graph.base.expands)
 			AnnQueryPrepareNear(&repair->owner);
 
-		view = HnswViewLinks(&index->shape, old);
-		max = HnswPlaces(&index->shape, old->level);
+		view = HnswViewLinks(old);
+		max = old->places;
 		AnnVisitedReset(&repair->seen);
 		AnnVisitedAdd(&repair->seen, owner);
 		repair->bereft = false;
@@ -317,7 +318,7 @@ repair_links(Repair *repair, HnswItem item, HnswNode owner)
 			n = add_found(repair, old->level, choices, n);
 		n = HnswSelect(&index->space, choices, n, n);
 		n = keep_claims(repair, old, choices, n, max, bridges, nbridges);
-		links = HnswMakeLinks(index, owner, old->level, HnswDecodeHost(index, copy),
+		links = HnswMakeLinks(index, owner, old->level, old->places, HnswDecodeHost(index, copy),
 							  choices, n, old);
 	} while (!HnswReplaceLinks(index, item, old, links));
 	AnnPoint("hnsw W7");
@@ -363,7 +364,7 @@ repair_page(Repair *repair, BlockNumber blkno)
 
 		if (links == NULL || AnnVisitedHas(repair->dead, links->owner))
 			continue;
-		view = HnswViewLinks(&index->shape, links);
+		view = HnswViewLinks(links);
 		for (int i = 0; i < links->count; i++)
 			if (AnnVisitedHas(repair->dead, view.nodes[i]))
 			{
@@ -384,7 +385,7 @@ HnswRepair(HnswIndex *index, const AnnVisited *dead, BufferAccessStrategy strate
 {
 	Repair		repair = {.index = index, .dead = dead, .strategy = strategy};
 	BlockNumber nblocks = RelationGetNumberOfBlocks(index->rel);
-	int			most = HnswMaxNeighbours(index->shape.m, 0);
+	int			most = HnswMost(&index->shape, 0);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw repair",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext page_context = AllocSetContextCreate(context, "hnsw repair of a page",

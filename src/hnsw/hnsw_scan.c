@@ -23,16 +23,16 @@ typedef struct HnswScanState
 } HnswScanState;
 
 /*
- * Estimates from neighbours' codes of one bit per dimension err so much that the
+ * Estimates from neighbours' codes of few bits per dimension err so much that the
  * beam must be wider by so many to find what one of exact distances does; for its
  * farthest places are where they go wrong.
  */
-#define ONE_BIT_MARGIN 10
-
 static int
 first_beam(const AnnSpace *space)
 {
-	return hnsw_ef_search + (space->near_bits == 1 ? ONE_BIT_MARGIN : 0);
+	static const int margins[ANN_MAX_NEAR_BITS + 1] = {0, 10, 4};
+
+	return hnsw_ef_search + margins[space->near_bits];
 }
 
 /* The distance of an element on a locked page. */

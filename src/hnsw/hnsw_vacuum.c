@@ -436,7 +436,7 @@ free_node(HnswVacuum *vacuum, HnswNode node)
 		return true;
 	}
 
-	nlinks = HnswFirstPart(shape, element->level + 1);
+	nlinks = HnswCountLinks(shape, element->level);
 	for (int i = 0; i < nlinks; i++)
 		if (element->links[i] != HNSW_NO_ITEM &&
 			HnswItemBlock(index, element->links[i]) != HnswItemBlock(index, node))

@@ -409,24 +409,71 @@ AnnQueryFullDistance(const AnnQuery *query, const void *code)
  * and |q|^2 from the base.
  */
 
-void
-AnnNearEncode(const AnnSpace *space, const float *host, const void *code,
-			  uint8 *near, AnnNearFactors *factors)
+/* The so many high bytes of a float, rounded to nearest, highest first. */
+static void
+store_high_bytes(float x, int bytes, uint8 *out)
 {
+	union
+	{
+		float		number;
+		uint32		bits;
+	}			u = {x};
+
+	u.bits += (uint32) 1 << (31 - 8 * bytes);
+	for (int i = 0; i < bytes; i++)
+		out[i] = u.bits >> (24 - 8 * i);
+}
+
+static inline float
+load_high_bytes(const uint8 *in, int bytes)
+{
+	union
+	{
+		uint32		bits;
+		float		number;
+	}			u = {0};
+
+	for (int i = 0; i < bytes; i++)
+		u.bits |= (uint32) in[i] << (24 - 8 * i);
+	return u.number;
+}
+
+static inline float
+near_add(const uint8 *near, Size code_size)
+{
+	return load_high_bytes(near + code_size, ANN_NEAR_ADD_SIZE);
+}
+
+static inline float
+near_scale(const uint8 *near, Size code_size)
+{
+	return load_high_bytes(near + code_size + ANN_NEAR_ADD_SIZE, ANN_NEAR_SCALE_SIZE);
+}
+
+void
+AnnNearEncode(const AnnSpace *space, const float *host, const void *code, uint8 *near)
+{
+	Size		code_size = AnnRabitqCodeSize(space->rotated_dim, space->near_bits);
 	const AnnQuantized *quantized = code;
 	int			dim = space->rotated_dim;
 	float	   *r = palloc(sizeof(float) * dim);
-	AnnRabitqFactors all;
+	AnnRabitqFactors factors;
+	double		norm2;
 
 	AnnSpaceDecode(space, code, r);
 	for (int i = 0; i < dim; i++)
 		r[i] -= host[i];
-	AnnRabitqEncode(dim, space->near_bits, r, host, near, &all);
+	AnnRabitqEncode(dim, space->near_bits, r, host, near, &factors);
 	pfree(r);
-	factors->add = all.add;
-	factors->scale = all.scale;
+	store_high_bytes(factors.scale, ANN_NEAR_SCALE_SIZE, near + code_size + ANN_NEAR_ADD_SIZE);
+
+	/* add consists of the scale, times what the code has of the host: of the scale as stored. */
+	norm2 = factors.norm * (double) factors.norm;
+	if (factors.scale > 0)
+		factors.add = norm2 + (factors.add - norm2) * near_scale(near, code_size) / factors.scale;
 	if (space->metric->form == ANN_FORM_IP)
-		factors->add -= quantized->norm2;
+		factors.add -= quantized->norm2;
+	store_high_bytes(factors.add, ANN_NEAR_ADD_SIZE, near + code_size);
 }
 
 /*
@@ -435,10 +482,12 @@ AnnNearEncode(const AnnSpace *space, const float *host, const void *code,
  */
 bool
 AnnNearValid(const AnnSpace *space, const float *host, const void *code,
-			 const uint8 *near, const AnnNearFactors *factors)
+			 const uint8 *near)
 {
 	const AnnQuantized *quantized = code;
 	int			dim = space->rotated_dim;
+	Size		code_size = AnnRabitqCodeSize(dim, space->near_bits);
+	double		scale = near_scale(near, code_size);
 	float		r[ANN_MAX_QUANTIZED_DIM];
 	float		xhat[ANN_MAX_QUANTIZED_DIM];
 	double		norm2 = 0;
@@ -457,14 +506,14 @@ AnnNearValid(const AnnSpace *space, const float *host, const void *code,
 		with_host += host[i] * (double) xhat[i];
 		host_norm2 += host[i] * (double) host[i];
 	}
-	add = norm2 + 2 * factors->scale * with_host;
+	add = norm2 + 2 * scale * with_host;
 	if (space->metric->form == ANN_FORM_IP)
 		add -= quantized->norm2;
 
 	/* not so if anything is NaN */
-	return factors->scale >= 0 &&
-		fabs(factors->scale * with_r - norm2) <= 0.01 * norm2 &&
-		fabs(factors->add - add) <= 0.01 * (norm2 + host_norm2 + fabs(add));
+	return scale >= 0 &&
+		fabs(scale * with_r - norm2) <= 0.01 * norm2 &&
+		fabs(near_add(near, code_size) - add) <= 0.01 * (norm2 + host_norm2 + fabs(add));
 }
 
 void
@@ -485,11 +534,12 @@ AnnQueryPrepareNear(AnnQuery *query)
 
 void
 AnnQueryNearDistances(const AnnQuery *query, const void *host, double distance,
-					  const uint8 *near, const AnnNearFactors *factors, int n, double *out)
+					  const uint8 *near, int n, double *out)
 {
 	const AnnSpace *space = query->space;
 	const AnnQuantized *quantized = host;
 	AnnForm		form = space->metric->form;
+	Size		code_size = AnnRabitqCodeSize(space->rotated_dim, space->near_bits);
 	Size		size = AnnNearSize(space);
 	double		unit = form == ANN_FORM_L2 ? 1 : 0.5;
 	double		base;
@@ -510,7 +560,7 @@ AnnQueryNearDistances(const AnnQuery *query, const void *host, double distance,
 			codes[i] = near + (first + i) * size;
 		AnnRabitqDots(query->near, codes, count, dots);
 		for (int i = 0; i < count; i++)
-			out[first + i] = unit * AnnRabitqEstimate(base, factors[first + i].add,
-													  factors[first + i].scale, dots[i]);
+			out[first + i] = unit * AnnRabitqEstimate(base, near_add(codes[i], code_size),
+													  near_scale(codes[i], code_size), dots[i]);
 	}
 }

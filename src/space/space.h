@@ -38,20 +38,15 @@ typedef struct AnnQuantized
 
 StaticAssertDecl(offsetof(AnnQuantized, levels) == 20, "quantized codes are on disk");
 
-/* Bits per dimension of near codes. */
-#define ANN_MAX_NEAR_BITS 4
-
 /*
- * What belongs to a near code: the code, of few bits, of a vector relative to
- * another, its host, as the host's own code is decoded.
+ * A near code is the code, of few bits, of a vector relative to another, its host,
+ * as the host's own code is decoded.  Behind it are its factors add and scale
+ * (AnnRabitqFactors), as so many high bytes of a float: what they lose is little
+ * beside what so few bits do.
  */
-typedef struct AnnNearFactors
-{
-	float		add;
-	float		scale;
-} AnnNearFactors;
-
-StaticAssertDecl(sizeof(AnnNearFactors) == 8, "near factors are on disk");
+#define ANN_MAX_NEAR_BITS 4
+#define ANN_NEAR_ADD_SIZE 3
+#define ANN_NEAR_SCALE_SIZE 2
 
 typedef struct AnnSpace
 {
@@ -192,18 +187,19 @@ extern double AnnQueryFullDistance(const AnnQuery *query, const void *code);
 static inline Size
 AnnNearSize(const AnnSpace *space)
 {
-	return AnnRabitqCodeSize(space->rotated_dim, space->near_bits);
+	return AnnRabitqCodeSize(space->rotated_dim, space->near_bits) +
+		ANN_NEAR_ADD_SIZE + ANN_NEAR_SCALE_SIZE;
 }
 
 extern void AnnNearEncode(const AnnSpace *space, const float *host, const void *code,
-						  uint8 *near, AnnNearFactors *factors);
+						  uint8 *near);
 
 /*
  * Could AnnNearEncode have made this near code?  Only that which differs by more
  * than rounding is found out.
  */
 extern bool AnnNearValid(const AnnSpace *space, const float *host, const void *code,
-						 const uint8 *near, const AnnNearFactors *factors);
+						 const uint8 *near);
 
 /* Prepares a query that was made of a code to be compared with near codes. */
 extern void AnnQueryPrepareNear(AnnQuery *query);
@@ -213,8 +209,7 @@ extern void AnnQueryPrepareNear(AnnQuery *query);
  * other, given the distance to their host.
  */
 extern void AnnQueryNearDistances(const AnnQuery *query, const void *host, double distance,
-								  const uint8 *near, const AnnNearFactors *factors,
-								  int n, double *out);
+								  const uint8 *near, int n, double *out);
 
 /* A distance from |q - x|^2, |q|^2 and |x|^2. */
 static inline double
