@@ -27,7 +27,7 @@ SELECT name, CASE WHEN name IN ('method', 'operator_class', 'operator', 'dimensi
 	'ef_construction', 'nodes', 'dead_nodes', 'lists', 'tables') THEN value END AS value
 FROM unnest(ARRAY['h', 'f', 'l']) i, ann_index_info(i::regclass);
 SELECT total(i->>'nodes_by_level') = (i->>'nodes')::int AS levels, (i->>'links_per_node')::numeric BETWEEN 8 AND 16 AS links,
-	(i->>'unreachable_nodes')::int < 100 AS reachable, i->>'entry_point' ~ '^\(\d+,\d+\)$' AS entry_point,
+	i->>'unreachable_nodes' AS unreachable, i->>'entry_point' ~ '^\(\d+,\d+\)$' AS entry_point,
 	(i->>'pages')::bigint = page_count('h') AS pages, (i->>'item_pages')::int + (i->>'value_pages')::int + (i->>'unused_pages')::int + 1 = (i->>'pages')::int AS kinds,
 	(i->>'bytes_per_row')::int = round(pg_relation_size('h') / 3000.0) AS bytes
 FROM info('h') i;

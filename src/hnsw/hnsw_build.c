@@ -349,6 +349,7 @@ place_graph(HnswIndex *index, HnswMemory *memory, bool phase)
 	HnswNode	entry;
 	int			level;
 
+	HnswMemFinish(memory);
 	*HnswMemoryBase(memory) = RelationGetNumberOfBlocks(index->rel) - 1;
 	last = write_share(index, memory, -1, 1, phase);
 	while (RelationGetNumberOfBlocks(index->rel) <= last)

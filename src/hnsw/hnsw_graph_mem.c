@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 
@@ -506,6 +507,84 @@ HnswMemInsert(HnswMemGraph *graph, const ItemPointerData *tid, HnswNode *node)
 	}
 	LWLockRelease(&memory->entry_lock);
 	return done;
+}
+
+/*
+ * Finishing the graph
+ */
+
+/*
+ * The place in a list for a node that must go there: a free one, or that of a
+ * neighbour that other lists have, too.  -1 if there is none.
+ */
+static int
+find_place(const MemList *list, int most, const uint8 *known)
+{
+	int			place = -1;
+
+	if (list->count < most)
+		return list->count;
+	for (int i = 0; i < list->count; i++)
+		if (known[list->links[i].node] > 1 &&
+			(place < 0 || list->links[i].chosen < list->links[place].chosen ||
+			 (list->links[i].chosen == list->links[place].chosen &&
+			  list->links[i].distance > list->links[place].distance)))
+			place = i;
+	return place;
+}
+
+/* Gives a node that is in no list a place in that of the nearest neighbour that has one. */
+static void
+adopt(HnswMemory *memory, HnswNode number, uint8 *known)
+{
+	MemList    *own = get_list(memory, get_node(memory, number), 0);
+	const MemLink *nearest = NULL;
+	MemList    *list = NULL;
+	int			place = -1;
+
+	for (int i = 0; i < own->count; i++)
+	{
+		MemNode    *node = get_node(memory, own->links[i].node);
+		MemList    *other = get_list(memory, node, 0);
+		int			there;
+
+		if (nearest != NULL && own->links[i].distance >= nearest->distance)
+			continue;
+		there = find_place(other, memory->most[node->level > 0], known);
+		if (there < 0)
+			continue;
+		nearest = &own->links[i];
+		list = other;
+		place = there;
+	}
+	if (nearest == NULL)
+		return;
+
+	if (place < list->count)
+		known[list->links[place].node]--;
+	list->links[place] = (MemLink) {.distance = nearest->distance, .node = number, .chosen = true};
+	list->count = Max(list->count, place + 1);
+	known[number]++;
+}
+
+void
+HnswMemFinish(HnswMemory *memory)
+{
+	/* How many lists of level 0 have a node, counted up to a few. */
+	uint8	   *known = palloc_extended(Max(memory->count, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	for (HnswNode number = 0; number < memory->count; number++)
+	{
+		const MemList *list = get_list(memory, get_node(memory, number), 0);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < list->count; i++)
+			known[list->links[i].node] += known[list->links[i].node] < PG_UINT8_MAX;
+	}
+	for (HnswNode number = 0; number < memory->count; number++)
+		if (known[number] == 0)
+			adopt(memory, number, known);
+	pfree(known);
 }
 
 /*
