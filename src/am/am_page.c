@@ -152,9 +152,9 @@ AnnExtend(Relation index, ForkNumber fork)
 {
 	Buffer		buf;
 
+	/* Locked before others can see it: they look at the last page for room. */
 	LockRelationForExtension(index, ExclusiveLock);
-	buf = ReadBufferExtended(index, fork, P_NEW, RBM_NORMAL, NULL);
-	LockBuffer(buf, BUFFER_LOCK_EXCLUSIVE);
+	buf = ReadBufferExtended(index, fork, P_NEW, RBM_ZERO_AND_LOCK, NULL);
 	UnlockRelationForExtension(index, ExclusiveLock);
 	AnnPoint("new page");
 	return buf;
