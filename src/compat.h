@@ -61,6 +61,13 @@ AnnPrefetch(const void *address)
 	__builtin_prefetch(address);
 }
 
+/* 16 renamed what tells a relation's file. */
+#if PG_VERSION_NUM >= 160000
+#define AnnRelationLocator(rel) ((rel)->rd_locator)
+#else
+#define AnnRelationLocator(rel) ((rel)->rd_node)
+#endif
+
 /* 18 counts index searches for EXPLAIN. */
 static inline void
 AnnCountSearch(IndexScanDesc scan)

@@ -182,7 +182,7 @@ extern HnswItem HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first, Hns
  * hnsw_graph_page.c
  */
 
-#define HNSW_KEPT_PAGES 6
+#define HNSW_KEPT_PAGES 5
 
 /*
  * The graph on pages.  Codes that were read can be kept, for as long as their
@@ -199,8 +199,9 @@ typedef struct HnswPageGraph
 	Size		kept_size;
 	Size		kept_most;
 
-	/* The node asked for last. */
-	HnswNode	ahead;
+	/* The page asked for last, pinned, if it was in a buffer. */
+	Buffer		ahead;
+	BlockNumber ahead_blkno;
 	/* Bytes that a node with its links takes of a page. */
 	Size		node_room;
 

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 
 #include "am/am_edit.h"
+#include "am/am_recent.h"
 #include "compat.h"
 #include "hnsw/hnsw.h"
 
@@ -266,10 +267,30 @@ estimate_neighbours(HnswIndex *index, const AnnQuery *query, Page page, HnswItem
 	return links->count;
 }
 
-/* Reads and locks the page of a node, which may have been kept. */
+/* Lets go of the page asked for last. */
+static void
+forget_ahead(HnswPageGraph *graph)
+{
+	if (BufferIsValid(graph->ahead))
+		ReleaseBuffer(graph->ahead);
+	graph->ahead = InvalidBuffer;
+	graph->ahead_blkno = InvalidBlockNumber;
+}
+
+/* Reads and locks the page of a node, which may have been asked for or kept. */
 static Buffer
 read_node(HnswPageGraph *graph, HnswNode node)
 {
+	if (BufferIsValid(graph->ahead) && graph->ahead_blkno == HnswItemBlock(graph->index, node))
+	{
+		Buffer		buf = graph->ahead;
+
+		graph->ahead = InvalidBuffer;
+		LockBuffer(buf, BUFFER_LOCK_SHARE);
+		AnnCheckPage(graph->index->rel, buf, HNSW_PAGE_ITEMS);
+		return buf;
+	}
+
 	for (int i = 0; i < Min(graph->nkept_pages, HNSW_KEPT_PAGES); i++)
 		if (graph->kept_nodes[i] == node)
 		{
@@ -310,6 +331,7 @@ page_release(HnswGraph *base)
 	for (int i = 0; i < Min(graph->nkept_pages, HNSW_KEPT_PAGES); i++)
 		ReleaseBuffer(graph->kept_pages[i]);
 	graph->nkept_pages = 0;
+	forget_ahead(graph);
 }
 
 /*
@@ -377,10 +399,10 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 #define PREFETCH_LINES 26
 
 /*
- * Asks storage for a node's page; or if that is in a buffer, the CPU for what will
- * be looked at there.  Nobody has pinned it, so it is not read.  That a page holds
- * nodes of level 0 one behind the other, as most do, is a guess; if it is wrong,
- * nothing is lost but time.
+ * Asks storage for a node's page; or if that is in a buffer, pins it and asks the
+ * CPU for what will be looked at there.  To read the page would be to wait for it.
+ * That it holds nodes of level 0 one behind the other, as most do, is a guess; if
+ * it is wrong, nothing is lost but time.
  */
 static bool
 page_prefetch(HnswGraph *base, HnswNode node)
@@ -388,20 +410,25 @@ page_prefetch(HnswGraph *base, HnswNode node)
 	HnswPageGraph *graph = (HnswPageGraph *) base;
 	HnswIndex  *index = graph->index;
 	BlockNumber blkno = HnswItemBlock(index, node);
-	PrefetchBufferResult result;
 	char	   *page;
 	char	   *start;
 
 	/* There may be more blocks than we know of; what is damaged is found later. */
-	if (blkno >= index->nblocks || node == graph->ahead)
+	if (blkno >= index->nblocks || blkno == graph->ahead_blkno)
 		return false;
 
-	result = PrefetchBuffer(index->rel, MAIN_FORKNUM, blkno);
-	if (!BufferIsValid(result.recent_buffer))
-		return result.initiated_io;
+	forget_ahead(graph);
+	graph->ahead = AnnPinRecent(index->rel, blkno);
+	if (!BufferIsValid(graph->ahead))
+	{
+		PrefetchBufferResult result = PrefetchBuffer(index->rel, MAIN_FORKNUM, blkno);
 
-	graph->ahead = node;
-	page = (char *) BufferGetBlock(result.recent_buffer);
+		if (!BufferIsValid(result.recent_buffer))
+			return result.initiated_io;
+		graph->ahead = AnnReadRecent(index->rel, blkno);
+	}
+	graph->ahead_blkno = blkno;
+	page = (char *) BufferGetPage(graph->ahead);
 	AnnPrefetch(page);
 	AnnPrefetch(page + BLCKSZ - 1);
 	start = page + BLCKSZ - (HnswItemOffset(index, node) + 1) / 2 * graph->node_room;
@@ -428,7 +455,8 @@ HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, Size most)
 	graph->kept = most > 0 ? HnswKept_create(CurrentMemoryContext, 1024, NULL) : NULL;
 	graph->kept_size = 0;
 	graph->kept_most = most;
-	graph->ahead = HNSW_NO_ITEM;
+	graph->ahead = InvalidBuffer;
+	graph->ahead_blkno = InvalidBlockNumber;
 	graph->nkept_pages = 0;
 	graph->node_room = HnswItemRoom(HnswElementSize(&index->shape, 0, index->shape.code_size)) +
 		HnswLinksRoom(&index->shape, 0) - 2 * sizeof(ItemIdData);

@@ -13,6 +13,7 @@
 #include "utils/rel.h"
 
 #include "am/am_edit.h"
+#include "am/am_recent.h"
 #include "hnsw/hnsw.h"
 
 /*
@@ -392,7 +393,7 @@ HnswPinItemPage(HnswIndex *index, HnswItem item)
 
 	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
 		AnnCorrupted(index->rel, blkno, "A link leads to a block that has no items");
-	return ReadBuffer(index->rel, blkno);
+	return AnnReadRecent(index->rel, blkno);
 }
 
 Buffer

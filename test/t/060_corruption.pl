@@ -29,7 +29,7 @@ my $node = AnnTest->primary('primary', 'shared_buffers = 64MB', 'log_statement =
 AnnTest->data($node);
 
 # The layouts: at full precision; with codes of the neighbours, all of a node on
-# one page; and so large that level 0 has two parts and links are elsewhere, with
+# one page; and so large that lists of level-0 nodes have two parts and links are elsewhere, with
 # values in the index.
 my %layouts = (
 	full => { dim => 6, m => 4, parts => 1, options => 'quantizer = none' },
@@ -68,12 +68,12 @@ sub field { my ($item, $offset, $template, $length) = @_; return $test->get($ite
 sub set { my ($item, $offset, $new) = @_; $test->put($item->{block}, $item->{at} + $offset, $new); }
 
 sub level { return field($_[0], 1, 'C', 1); }
-sub count { return field($_[0], 2, 'S', 2); }
+sub count { return field($_[0], 2, 'C', 1); }
 sub postings_of { return field($_[0], 4, 'L', 4); }
 sub live { return field($_[0], 2, 'S', 2) == 0; }
 sub entry { return $test->get(0, META + 24, 'L', 4); }
-sub places { return level($_[0]) > 0 ? $layout->{m} : 2 * $layout->{m} / $layout->{parts}; }
-sub code { return 16 + 4 * ($layout->{parts} + level($_[0])); }
+sub places { return field($_[0], 3, 'C', 1); }
+sub code { return 16 + 4 * (level($_[0]) > 0 ? level($_[0]) + 1 : $layout->{parts}); }
 
 # The number of an item nobody has.
 sub free_number
@@ -88,7 +88,7 @@ sub free_number
 # name, the damage, what ann_check must say
 my @damages = (
 	[ 'magic', sub { meta(0, pack('L', 0x12345678)) }, qr/XX002.*block 0\b.*not that of this access method/s ],
-	[ 'version', sub { meta(4, pack('L', 3)) }, qr/0A000.*format version 3/s ],
+	[ 'version', sub { meta(4, pack('L', 4)) }, qr/0A000.*format version 4/s ],
 	[ 'dimensions', sub { meta(8, pack('L', 7)) }, qr/XX002.*block 0\b/s ],
 	[ 'm', sub { meta(12, pack('S', 0)) }, qr/XX002.*block 0\b/s ],
 	[ 'ef_construction', sub { meta(14, pack('S', 0)) }, qr/XX002.*block 0\b/s ],
@@ -118,8 +118,9 @@ my @damages = (
 		$test->put($e->{block}, $e->{lp}, pack('L', 0x7FF0 | 1 << 15 | 100 << 17)) }, qr/^I2\|/m ],
 	[ 'level of an element', sub { set((find(ELEMENT))[3], 1, pack('C', 255)) }, qr/^I2\|/m ],
 	[ 'level of links', sub { set((find(LINKS))[3], 1, pack('C', 200)) }, qr/^I2\|/m ],
-	[ 'count of links', sub { set((find(LINKS))[3], 2, pack('S', 60000)) }, qr/^I2\|/m ],
-	[ 'one link too many', sub { my ($l) = find(LINKS); set($l, 2, pack('S', places($l) + 1)) }, qr/^I2\|/m ],
+	[ 'count of links', sub { set((find(LINKS))[3], 2, pack('C', 250)) }, qr/^I2\|/m ],
+	[ 'one link too many', sub { my ($l) = find(LINKS); set($l, 2, pack('C', places($l) + 1)) }, qr/^I2\|/m ],
+	[ 'places for links', sub { set((find(LINKS))[3], 3, pack('C', 250)) }, qr/^I2\|/m ],
 	[ 'count of postings', sub { set((find(POSTINGS))[0], 2, pack('S', 60000)) }, qr/^I2\|/m ],
 
 	[ 'links of an element nowhere', sub { set((find(ELEMENT))[3], 16, pack('L', 4000000000)) }, qr/^I3\|/m ],
@@ -130,7 +131,7 @@ my @damages = (
 		set($e, 16, pack('L', $l->{number})) }, qr/^I3\|/m ],
 	[ 'links of another level', sub {
 		my ($e) = find(ELEMENT, sub { level($_[0]) > 0 });
-		set($e, 16 + 4 * $layout->{parts}, pack('L', field($e, 16, 'L', 4))) }, qr/^I3\|/m ],
+		set($e, 16 + 4, pack('L', field($e, 16, 'L', 4))) }, qr/^I3\|/m ],
 	[ 'page zeroed', sub { $test->put((find(ELEMENT))[3]{block}, 0, "\0" x BLCKSZ) }, qr/^I[345]\|/m ],
 
 	[ 'owner of links', sub { set((find(LINKS))[3], 4, pack('L', (find(ELEMENT))[20]{number})) }, qr/^I4\|/m ],
@@ -167,7 +168,7 @@ my @damages = (
 		set($l, 8, pack('L', field($l, 4, 'L', 4))) }, qr/^I6\|/m ],
 	[ 'nobody chosen', sub {
 		my ($l) = find(LINKS, sub { count($_[0]) < places($_[0]) });
-		set($l, 8 + places($l) * ($layout->{near} ? 12 : 4), pack('L', 0xFFFFFFFF)) }, qr/^I6\|/m ],
+		set($l, 8 + places($l) * 4, pack('L', 0xFFFFFFFF)) }, qr/^I6\|/m ],
 
 	[ 'NaN', sub { my $e = (find(ELEMENT))[3]; set($e, code($e), pack('L', 0x7FC00000)) }, qr/^I7\|/m ],
 	[ 'infinity', sub { my $e = (find(ELEMENT))[3]; set($e, code($e) + 4, pack('L', 0x7F800000)) }, qr/^I7\|/m ],
@@ -188,19 +189,27 @@ my @damages = (
 	[ 'noise in the middle', sub { $test->put((find(ELEMENT))[3]{block}, 3000, join '', map { chr int rand 256 } 1 .. 2000) }, qr/^I\d\|/m ],
 	[ 'index cut off', sub { $test->{bytes} = substr($test->{bytes}, 0, 3 * BLCKSZ) }, qr/^I\d\|/m ]);
 
-# and to codes of neighbours
-sub factor { my ($at, $new) = @_; my ($l) = find(LINKS, \&count); set($l, 8 + 4 * places($l) + $at, $new); }
+# and where nodes have lists of two sizes
+my @size_damages = (
+	[ 'links of a node above level 0', sub {
+		my ($l) = find(LINKS, sub { places($_[0]) == 2 * $layout->{m} });
+		set($l, 2, pack('CC', 0, $layout->{m}));
+		$test->put($l->{block}, $l->{lp}, pack('L', $l->{at} | 1 << 15 | (12 + 4 * $layout->{m}) << 17)) }, qr/^I2\|.*other places/m ]);
+
+# and to codes of neighbours: where they begin, and the size of each, with the
+# five bytes of its factors
+sub codes { my ($l) = @_; return 8 + 4 * places($l) + 4 * int((places($l) + 31) / 32); }
+sub code_size { my ($l) = @_; return int(($l->{length} - codes($l)) / places($l)); }
+sub factor { my ($at, $new) = @_; my ($l) = find(LINKS, \&count); set($l, codes($l) + code_size($l) - 5 + $at, $new); }
 
 my @near_damages = (
-	[ 'factor of a neighbour is NaN', sub { factor(0, pack('L', 0x7FC00000)) }, qr/^I7\|/m ],
-	[ 'scale of a neighbour is infinite', sub { factor(4, pack('L', 0x7F800000)) }, qr/^I7\|/m ],
-	[ 'scale of a neighbour is negative', sub { factor(4, pack('f', -1)) }, qr/^I7\|/m ],
-	[ 'factor of a neighbour', sub { factor(0, pack('f', 12345)) }, qr/^I7\|/m ],
+	[ 'factor of a neighbour is NaN', sub { factor(0, "\x7F\xC0\0") }, qr/^I7\|/m ],
+	[ 'scale of a neighbour is infinite', sub { factor(3, "\x7F\x80") }, qr/^I7\|/m ],
+	[ 'scale of a neighbour is negative', sub { factor(3, "\xBF\x80") }, qr/^I7\|/m ],
+	[ 'factor of a neighbour', sub { factor(0, substr(pack('f>', 12345), 0, 3)) }, qr/^I7\|/m ],
 	[ 'code of a neighbour', sub {
 		my ($l) = find(LINKS, \&count);
-		my $at = 8 + 12 * places($l) + 4 * int((places($l) + 31) / 32);
-		my $size = int(($l->{length} - $at) / places($l));
-		set($l, $at, "\x5A" x $size) }, qr/^I7\|/m ],
+		set($l, codes($l), "\x5A" x (code_size($l) - 5)) }, qr/^I7\|/m ],
 	[ 'code of a node', sub { my $e = (find(ELEMENT))[3]; set($e, code($e) + 20, "\x5A" x ($e->{length} - code($e) - 24)) }, qr/^I7\|/m ],
 	[ 'centre is NaN', sub { meta(32, pack('L', 0x7FC00000)) }, qr/XX002.*block 0\b/s ],
 	[ 'centre is negative', sub { meta(32, pack('f', -1)) }, qr/XX002.*block 0\b/s ]);
@@ -255,7 +264,7 @@ foreach my $name (qw(full fast large))
 	));
 	# What is on the metapage and in chains is the same with and without codes.
 	my @named = ($name ne 'fast' ? @damages : (), $layout->{near} ? @near_damages : (),
-		$name eq 'large' ? @value_damages : ());
+		$name eq 'full' ? @size_damages : (), $name eq 'large' ? @value_damages : ());
 	my $deeds = qq(
 		\\set VERBOSITY verbose
 		SET enable_seqscan = off;
