@@ -60,7 +60,8 @@ AnnEditPage(AnnEdit *edit, Buffer buffer)
 
 	/* For a buffer known already, this returns the copy made then. */
 	return GenericXLogRegisterBuffer(edit->state, buffer,
-									 needs_image(BufferGetPage(buffer)) ? GENERIC_XLOG_FULL_IMAGE : 0);
+									 !known && needs_image(BufferGetPage(buffer)) ?
+									 GENERIC_XLOG_FULL_IMAGE : 0);
 }
 
 void *

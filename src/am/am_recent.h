@@ -12,10 +12,15 @@
 #include "storage/bufmgr.h"
 #include "utils/relcache.h"
 
-/* Pins a block if it still is where this backend found it last; else InvalidBuffer. */
-extern Buffer AnnPinRecent(Relation rel, BlockNumber blkno);
-
 /* As ReadBuffer. */
 extern Buffer AnnReadRecent(Relation rel, BlockNumber blkno);
+
+/*
+ * Pins a block that may be read soon, if it still is where this backend found it
+ * last; InvalidBuffer if it is not, or one is to look.  It counts as read only when
+ * AnnCountRecent is told so.
+ */
+extern Buffer AnnPinRecent(Relation rel, BlockNumber blkno);
+extern void AnnCountRecent(Relation rel);
 
 #endif							/* ANN_RECENT_H */

@@ -102,14 +102,23 @@ fits(const HnswShape *shape)
 	return shape->max_level >= HNSW_MIN_MAX_LEVEL;
 }
 
-/* Do as many nodes of level 0, and of level 1, with as many neighbours go on a page? */
+/* Elements of a level that go on a page with the links that belong there. */
+static int
+elements_per_page(const HnswShape *shape, int level)
+{
+	Size		size = HnswElementSize(shape, level, shape->code_size);
+
+	return ANN_PAGE_ROOM / (HnswItemRoom(size) +
+							HnswCountBeside(shape, level, size) * HnswLinksRoom(shape, level));
+}
+
+/* Do as many nodes, with as many neighbours, go on a page? */
 static bool
 costs_no_more(const HnswShape *shape, const HnswShape *other)
 {
 	return fits(shape) && shape->most[0] == other->most[0] &&
-		HnswNodesPerPage(shape) == HnswNodesPerPage(other) &&
-		HnswCountBeside(shape, 1, HnswElementSize(shape, 1, shape->code_size)) ==
-		HnswCountBeside(other, 1, HnswElementSize(other, 1, other->code_size));
+		elements_per_page(shape, 0) == elements_per_page(other, 0) &&
+		elements_per_page(shape, 1) == elements_per_page(other, 1);
 }
 
 /*

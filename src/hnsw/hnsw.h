@@ -182,7 +182,10 @@ extern HnswItem HnswGetTids(HnswIndex *index, HnswNode node, HnswItem first, Hns
  * hnsw_graph_page.c
  */
 
-#define HNSW_KEPT_PAGES 5
+#define HNSW_KEPT_PAGES 4
+
+/* That which is about to be expanded, and the one that may be next. */
+#define HNSW_AHEAD_PAGES 2
 
 /*
  * The graph on pages.  Codes that were read can be kept, for as long as their
@@ -199,9 +202,10 @@ typedef struct HnswPageGraph
 	Size		kept_size;
 	Size		kept_most;
 
-	/* The page asked for last, pinned, if it was in a buffer. */
-	Buffer		ahead;
-	BlockNumber ahead_blkno;
+	/* Blocks asked for last, and their pages, pinned, if it is known where they are; a ring. */
+	BlockNumber ahead_blknos[HNSW_AHEAD_PAGES];
+	Buffer		ahead_pages[HNSW_AHEAD_PAGES];
+	int			last_ahead;
 	/* Bytes that a node with its links takes of a page. */
 	Size		node_room;
 
@@ -235,7 +239,7 @@ extern HnswItem HnswFindLinks(HnswIndex *index, HnswNode node, int level, int pa
 extern HnswLinks HnswReadLinks(HnswIndex *index, HnswItem item, HnswNode owner);
 
 /*
- * Replaces links, which were read as old, by others of the same level, unless
+ * Replaces links, which were read as old, by others of the same level and size, unless
  * somebody has changed them: then false.  If they are gone there is nothing to do.
  */
 extern bool HnswReplaceLinks(HnswIndex *index, HnswItem item, const HnswLinksData *old,

@@ -341,7 +341,7 @@ write_share(HnswIndex *index, HnswMemory *memory, int number, int participants, 
 	return writer.blkno;
 }
 
-/* Finds a place for all nodes, and makes the pages. */
+/* Finishes the graph, finds a place for all nodes, and makes the pages. */
 static void
 place_graph(HnswIndex *index, HnswMemory *memory, bool phase)
 {

@@ -34,6 +34,7 @@ typedef struct Look
 	int			kind;			/* 0: nothing there */
 	int			level;
 	int			flags;
+	int			places;
 	int			nlinks;
 	HnswItem	links[(HNSW_MAX_LEVEL + 1) * HNSW_MAX_PARTS];
 	HnswItem	postings;
@@ -90,6 +91,7 @@ look_at(HnswVerifier *verifier, Page page, OffsetNumber offset)
 	{
 		look.kind = HNSW_LINKS;
 		look.level = ((HnswLinks) item)->level;
+		look.places = ((HnswLinks) item)->places;
 		look.owner = ((HnswLinks) item)->owner;
 	}
 	else if (item->kind == HNSW_POSTINGS && size >= HnswPostingsSize(0))
@@ -291,12 +293,13 @@ check_links(HnswVerifier *verifier, HnswItem item, HnswLinks links, Size size)
 {
 	const HnswShape *shape = &verifier->index.shape;
 	Look		owner = look_up(verifier, links->owner);
+	Look		now;
 	HnswLinksView view;
 
 	if (links->level > shape->max_level || size != HnswLinksSize(shape, links->places) ||
 		links->count > links->places)
 	{
-		report(verifier, "I2", "the size of a node's links does not fit their level", item);
+		report(verifier, "I2", "the size of a node's links does not fit their places", item);
 		return;
 	}
 	if ((owner.kind != HNSW_ELEMENT || !names_links(&owner, item)) &&
@@ -305,7 +308,9 @@ check_links(HnswVerifier *verifier, HnswItem item, HnswLinks links, Size size)
 		report(verifier, "I4", "links belong to no element", item);
 		return;
 	}
-	if (links->places != HnswPlaces(shape, owner.level) && look_up(verifier, item).owner == links->owner)
+	now = look_up(verifier, item);
+	if (links->places != HnswPlaces(shape, owner.level) && now.owner == links->owner &&
+		now.places == links->places)
 	{
 		report(verifier, "I2", "a node of its level has other places for neighbours", item);
 		return;

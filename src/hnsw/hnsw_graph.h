@@ -288,8 +288,8 @@ extern void HnswMemGraphInit(HnswMemGraph *graph, HnswMemory *memory, const AnnS
 extern bool HnswMemInsert(HnswMemGraph *graph, const ItemPointerData *tid, HnswNode *node);
 
 /*
- * Sees to it that every node is in somebody's list: as others are added, one may
- * lose its last place.  Nobody else uses the graph.
+ * Sees to it that every node is in somebody's list, if one of its neighbours has a
+ * place: as others are added, one may lose its last.  Nobody else uses the graph.
  */
 extern void HnswMemFinish(HnswMemory *memory);
 

@@ -267,29 +267,32 @@ estimate_neighbours(HnswIndex *index, const AnnQuery *query, Page page, HnswItem
 	return links->count;
 }
 
-/* Lets go of the page asked for last. */
+/* Lets go of a page asked for. */
 static void
-forget_ahead(HnswPageGraph *graph)
+forget_ahead(HnswPageGraph *graph, int i)
 {
-	if (BufferIsValid(graph->ahead))
-		ReleaseBuffer(graph->ahead);
-	graph->ahead = InvalidBuffer;
-	graph->ahead_blkno = InvalidBlockNumber;
+	if (BufferIsValid(graph->ahead_pages[i]))
+		ReleaseBuffer(graph->ahead_pages[i]);
+	graph->ahead_pages[i] = InvalidBuffer;
+	graph->ahead_blknos[i] = InvalidBlockNumber;
 }
 
 /* Reads and locks the page of a node, which may have been asked for or kept. */
 static Buffer
 read_node(HnswPageGraph *graph, HnswNode node)
 {
-	if (BufferIsValid(graph->ahead) && graph->ahead_blkno == HnswItemBlock(graph->index, node))
-	{
-		Buffer		buf = graph->ahead;
+	for (int i = 0; i < HNSW_AHEAD_PAGES; i++)
+		if (BufferIsValid(graph->ahead_pages[i]) &&
+			graph->ahead_blknos[i] == HnswItemBlock(graph->index, node))
+		{
+			Buffer		buf = graph->ahead_pages[i];
 
-		graph->ahead = InvalidBuffer;
-		LockBuffer(buf, BUFFER_LOCK_SHARE);
-		AnnCheckPage(graph->index->rel, buf, HNSW_PAGE_ITEMS);
-		return buf;
-	}
+			graph->ahead_pages[i] = InvalidBuffer;
+			AnnCountRecent(graph->index->rel);
+			LockBuffer(buf, BUFFER_LOCK_SHARE);
+			AnnCheckPage(graph->index->rel, buf, HNSW_PAGE_ITEMS);
+			return buf;
+		}
 
 	for (int i = 0; i < Min(graph->nkept_pages, HNSW_KEPT_PAGES); i++)
 		if (graph->kept_nodes[i] == node)
@@ -331,7 +334,8 @@ page_release(HnswGraph *base)
 	for (int i = 0; i < Min(graph->nkept_pages, HNSW_KEPT_PAGES); i++)
 		ReleaseBuffer(graph->kept_pages[i]);
 	graph->nkept_pages = 0;
-	forget_ahead(graph);
+	for (int i = 0; i < HNSW_AHEAD_PAGES; i++)
+		forget_ahead(graph, i);
 }
 
 /*
@@ -399,10 +403,10 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 #define PREFETCH_LINES 26
 
 /*
- * Asks storage for a node's page; or if that is in a buffer, pins it and asks the
- * CPU for what will be looked at there.  To read the page would be to wait for it.
- * That it holds nodes of level 0 one behind the other, as most do, is a guess; if
- * it is wrong, nothing is lost but time.
+ * Asks storage for a node's page; or if that is in a buffer, pins it if it is known
+ * where, and asks the CPU for what will be looked at there.  That a page holds
+ * nodes of level 0 one behind the other, as most do, is a guess; if it is wrong,
+ * nothing is lost but time.
  */
 static bool
 page_prefetch(HnswGraph *base, HnswNode node)
@@ -410,25 +414,34 @@ page_prefetch(HnswGraph *base, HnswNode node)
 	HnswPageGraph *graph = (HnswPageGraph *) base;
 	HnswIndex  *index = graph->index;
 	BlockNumber blkno = HnswItemBlock(index, node);
+	Buffer		buf;
 	char	   *page;
 	char	   *start;
 
 	/* There may be more blocks than we know of; what is damaged is found later. */
-	if (blkno >= index->nblocks || blkno == graph->ahead_blkno)
+	if (blkno >= index->nblocks)
 		return false;
+	for (int i = 0; i < HNSW_AHEAD_PAGES; i++)
+		if (blkno == graph->ahead_blknos[i])
+			return false;
 
-	forget_ahead(graph);
-	graph->ahead = AnnPinRecent(index->rel, blkno);
-	if (!BufferIsValid(graph->ahead))
+	buf = AnnPinRecent(index->rel, blkno);
+	if (!BufferIsValid(buf))
 	{
 		PrefetchBufferResult result = PrefetchBuffer(index->rel, MAIN_FORKNUM, blkno);
 
 		if (!BufferIsValid(result.recent_buffer))
 			return result.initiated_io;
-		graph->ahead = AnnReadRecent(index->rel, blkno);
+		page = (char *) BufferGetBlock(result.recent_buffer);
 	}
-	graph->ahead_blkno = blkno;
-	page = (char *) BufferGetPage(graph->ahead);
+	else
+		page = (char *) BufferGetPage(buf);
+
+	/* The one asked for before is about to be read. */
+	graph->last_ahead = (graph->last_ahead + 1) % HNSW_AHEAD_PAGES;
+	forget_ahead(graph, graph->last_ahead);
+	graph->ahead_pages[graph->last_ahead] = buf;
+	graph->ahead_blknos[graph->last_ahead] = blkno;
 	AnnPrefetch(page);
 	AnnPrefetch(page + BLCKSZ - 1);
 	start = page + BLCKSZ - (HnswItemOffset(index, node) + 1) / 2 * graph->node_room;
@@ -455,8 +468,12 @@ HnswPageGraphInit(HnswPageGraph *graph, HnswIndex *index, Size most)
 	graph->kept = most > 0 ? HnswKept_create(CurrentMemoryContext, 1024, NULL) : NULL;
 	graph->kept_size = 0;
 	graph->kept_most = most;
-	graph->ahead = InvalidBuffer;
-	graph->ahead_blkno = InvalidBlockNumber;
+	for (int i = 0; i < HNSW_AHEAD_PAGES; i++)
+	{
+		graph->ahead_pages[i] = InvalidBuffer;
+		graph->ahead_blknos[i] = InvalidBlockNumber;
+	}
+	graph->last_ahead = 0;
 	graph->nkept_pages = 0;
 	graph->node_room = HnswItemRoom(HnswElementSize(&index->shape, 0, index->shape.code_size)) +
 		HnswLinksRoom(&index->shape, 0) - 2 * sizeof(ItemIdData);

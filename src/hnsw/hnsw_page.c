@@ -155,7 +155,8 @@ HnswMakeShape(HnswShape *shape, const AnnSpace *space, int m, bool stored, bool 
 		fill_pages(shape);
 	shape->max_level = find_max_level(shape);
 
-	if (near && shape->max_level < HNSW_MIN_MAX_LEVEL)
+	if (near && (shape->max_level < HNSW_MIN_MAX_LEVEL || shape->parts[0] > HNSW_MAX_PARTS ||
+				 shape->places[0] == 0 || shape->places[1] == 0))
 		HnswMakeShape(shape, space, m, stored, false);
 }
 

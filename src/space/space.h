@@ -40,7 +40,7 @@ StaticAssertDecl(offsetof(AnnQuantized, levels) == 20, "quantized codes are on d
 
 /*
  * A near code is the code, of few bits, of a vector relative to another, its host,
- * as the host's own code is decoded.  Behind it are its factors add and scale
+ * as the host's own code is decoded.  It ends with its factors add and scale
  * (AnnRabitqFactors), as so many high bytes of a float: what they lose is little
  * beside what so few bits do.
  */

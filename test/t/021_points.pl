@@ -31,6 +31,11 @@ my %kinds = (
 		rows => 400, operator => '<->', type => 'vector(64)',
 		value => 'clustered(CASE WHEN i < 1000000 THEN i ELSE 0 END, 64)::vector',
 		index => 'hnsw (v vector_l2_ops) WITH (m = 32, ef_construction = 64)' },
+	# whose nodes of level 2 have links on other pages
+	tall => {
+		rows => 400, operator => '<->', type => 'vector(448)',
+		value => 'clustered(CASE WHEN i < 1000000 THEN i ELSE 0 END, 448)::vector',
+		index => 'hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 40, neighbor_bits = 4)' },
 	# whose values take two pages each
 	nodes => {
 		rows => 100, operator => '<->', type => 'vector(2100)',
@@ -78,7 +83,7 @@ my @points = (
 	[ 'hnsw W7', 0, 'hnsw', $delete, $vacuum ],
 	[ 'hnsw W7', 10, 'hnsw', $delete, $vacuum ],
 	[ 'hnsw W8', 0, 'hnsw', $delete, $vacuum ],
-	[ 'hnsw W9', 0, 'hnsw', $delete, $vacuum ],
+	[ 'hnsw W9', 0, 'tall', $delete, $vacuum ],
 	[ 'hnsw W10', 0, 'hnsw', $delete, $vacuum ],
 	[ 'hnsw W10', 100, 'hnsw', $delete, $vacuum ],
 	[ 'hnsw W13', 0, 'nodes', $delete, $vacuum ],
