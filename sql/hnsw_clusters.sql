@@ -18,6 +18,11 @@ CALL add(0, 3000);
 CREATE INDEX idx ON t USING hnsw (val vector_l2_ops);
 SELECT recall > 0.98 AS built FROM ann_recall('idx', 10, 200);
 
+-- A search reads the page of a node that it expands, and counts it once; lists have
+-- 28 neighbours or 16
+SELECT count(*) FROM (SELECT val FROM t WHERE id < 100) q, LATERAL (SELECT id FROM t ORDER BY val <-> q.val LIMIT 10) s;
+SELECT pages BETWEEN scored / 29 AND scored / 17 + 2 * 100 AS pages FROM ann_last_scan();
+
 -- An eighth at a time
 SELECT format('DELETE FROM t WHERE id BETWEEN %s AND %s', i, i + 374), format('CALL add(%s, 375)', i + 3000), 'VACUUM t'
 	FROM generate_series(0, 5999, 375) i \gexec
