@@ -277,9 +277,9 @@ forget_ahead(HnswPageGraph *graph, int i)
 	graph->ahead_blknos[i] = InvalidBlockNumber;
 }
 
-/* Reads and locks the page of a node, which may have been asked for or kept. */
+/* Pins the page of a node, which may have been asked for or kept. */
 static Buffer
-read_node(HnswPageGraph *graph, HnswNode node)
+pin_node(HnswPageGraph *graph, HnswNode node)
 {
 	for (int i = 0; i < HNSW_AHEAD_PAGES; i++)
 		if (BufferIsValid(graph->ahead_pages[i]) &&
@@ -289,22 +289,16 @@ read_node(HnswPageGraph *graph, HnswNode node)
 
 			graph->ahead_pages[i] = InvalidBuffer;
 			AnnCountRecent(graph->index->rel);
-			LockBuffer(buf, BUFFER_LOCK_SHARE);
-			AnnCheckPage(graph->index->rel, buf, HNSW_PAGE_ITEMS);
 			return buf;
 		}
 
 	for (int i = 0; i < Min(graph->nkept_pages, HNSW_KEPT_PAGES); i++)
 		if (graph->kept_nodes[i] == node)
 		{
-			Buffer		buf = graph->kept_pages[i];
-
-			IncrBufferRefCount(buf);
-			LockBuffer(buf, BUFFER_LOCK_SHARE);
-			AnnCheckPage(graph->index->rel, buf, HNSW_PAGE_ITEMS);
-			return buf;
+			IncrBufferRefCount(graph->kept_pages[i]);
+			return graph->kept_pages[i];
 		}
-	return HnswReadItemPage(graph->index, node, BUFFER_LOCK_SHARE);
+	return HnswPinItemPage(graph->index, node);
 }
 
 /* Unlocks the page of a node; keeps it, if the search will come to lower levels. */
@@ -350,9 +344,9 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 	HnswIndex  *index = graph->index;
 	const HnswShape *shape = &index->shape;
 	HnswNode	node = candidate->node;
-	Buffer		buf = read_node(graph, node);
+	Buffer		buf = pin_node(graph, node);
 	Page		page = BufferGetPage(buf);
-	HnswElement element = HnswGetElement(index, page, node);
+	HnswElement element;
 	HnswItem	elsewhere[HNSW_MAX_PARTS];
 	int			nelsewhere = 0;
 	int			n = 0;
@@ -361,6 +355,9 @@ page_expand(HnswGraph *base, const AnnQuery *query, int level, HnswCandidate *ca
 	const void *code;
 	void	   *copy = NULL;
 
+	LockBuffer(buf, BUFFER_LOCK_SHARE);
+	AnnCheckPage(index->rel, buf, HNSW_PAGE_ITEMS);
+	element = HnswGetElement(index, page, node);
 	if (element == NULL)
 	{
 		UnlockReleaseBuffer(buf);
