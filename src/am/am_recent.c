@@ -54,6 +54,8 @@ AnnPinRecent(Relation rel, BlockNumber blkno)
 		*slot = InvalidBuffer;
 		return InvalidBuffer;
 	}
+
+	/* ReadRecentBuffer has counted what may never be read. */
 	pgBufferUsage.shared_blks_hit--;
 	return buf;
 }
