@@ -233,10 +233,11 @@ extern void IvfWalkBegin(IvfWalk *walk, IvfIndex *index, uint32 list, ItemPointe
 extern bool IvfWalkNext(IvfWalk *walk, int lockmode);
 
 /*
- * Writes rows to new segments, in front of *first, which becomes the first of
- * these and has room for so many more, as far as a page goes.
+ * Writes rows, of which so many have come since the centre was made, to new
+ * segments, in front of *first, which becomes the first of these and has room
+ * for so many more, as far as a page goes.
  */
-extern void IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int room,
+extern void IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int came, int room,
 						 ItemPointerData *first);
 
 /* ivfflat_centre.c */
@@ -419,12 +420,21 @@ extern bool IvfRowValid(const IvfIndex *index, IvfRow row);
 
 /* ivfflat_change.c */
 
+/* What takes the place of a list, or of two. */
+typedef enum IvfChangeKind
+{
+	IVF_DROP,					/* nothing, where there are no rows */
+	IVF_PACK,					/* one around the same centre */
+	IVF_RENEW,					/* one around the mean, with rows of neighbours */
+	IVF_MERGE,					/* one, in the place of two */
+	IVF_SPLIT					/* two, in the place of one too long, likewise */
+} IvfChangeKind;
+
 /*
- * Replaces nfrom lists, one or two, by nto: by none, if they have no rows, by one,
- * or one that is too long by two.  The change lock is held.  False, having changed
- * nothing, if that cannot be done.
+ * Replaces a list, or those two that are merged.  The change lock is held.  False,
+ * having changed nothing, if that cannot be done.
  */
-extern bool IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, int nto);
+extern bool IvfChangeLists(IvfIndex *index, Relation heap, IvfChangeKind kind, const IvfList *from);
 
 /* How many rows a list is meant to have. */
 extern uint32 IvfRowsPerList(const IvfIndex *index);
@@ -435,7 +445,7 @@ extern bool IvfTooLong(uint32 rows_per_list, const IvfList *list, uint32 rows);
 /* ivfflat_take.c */
 
 /*
- * Removes from other lists the rows that a split took, if it was interrupted
+ * Removes from other lists the rows that a change took, if it was interrupted
  * before it had done so.  The change lock is held.
  */
 extern void IvfFinishTaking(IvfIndex *index);

@@ -176,7 +176,7 @@ write_entries(IvfIndex *index, IvfMemory *memory, bool phase)
 		rows = palloc_extended(sizeof(IvfRow) * (Size) n, MCXT_ALLOC_HUGE);
 		for (uint32 i = 0; i < n; i++)
 			rows[i] = &get_entry(memory, order[starts[list] + i])->row;
-		IvfWriteRows(index, list, rows, n, 0, &written[list].first);
+		IvfWriteRows(index, list, rows, n, 0, 0, &written[list].first);
 		written[list].rows += n;
 		if (phase)
 			AnnBuildProgress(starts[list + 1]);

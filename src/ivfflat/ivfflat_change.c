@@ -1,6 +1,6 @@
 /*
  * ivfflat_change.c
- *	  Replacing lists: splitting, merging, rewriting and dropping them, as
+ *	  Replacing lists: splitting, merging, renewing, packing and dropping them, as
  *	  README.md section 6 says.
  *
  * The change lock is held throughout, so there is one change at a time, centres
@@ -59,6 +59,7 @@ gather_segment(IvfChange *change, int old, IvfSegment segment)
 	memcpy(IvfChangeRow(change, change->count), segment->rows, row_size * segment->count);
 	memset(change->old + change->count, old, segment->count);
 	change->count += segment->count;
+	change->came += IvfSegmentCame(segment);
 }
 
 /*
@@ -200,8 +201,15 @@ assign_rows(IvfChange *change, int first)
 {
 	IvfIndex   *index = change->index;
 	const IvfCentreData *centres[IVF_MAX_CHANGED];
-	IvfRow		row = palloc0(index->row_size);
+	IvfRow		row;
 
+	if (change->kind == IVF_PACK)
+	{
+		memset(change->new + first, 0, change->count - first);
+		return;
+	}
+
+	row = palloc0(index->row_size);
 	for (int i = 0; i < change->nto; i++)
 		centres[i] = change->to[i].centre;
 
@@ -253,17 +261,21 @@ write_lists(IvfChange *change, int first)
 	{
 		IvfNewList *to = &change->to[i];
 		int			n = 0;
+		int			came = 0;
 		int			room;
 
 		for (int j = first; j < change->count; j++)
 			if (change->new[j] == i)
+			{
 				rows[n++] = IvfChangeRow(change, j);
+				came += j >= change->settled;
+			}
 		if (n == 0)
 			continue;
 
 		/* A list that had to be split is growing. */
-		room = n / IVF_SPARE_SHARE * (change->nto > change->nfrom ? 2 : 1);
-		IvfWriteRows(index, to->centre->list, rows, n, room, &to->first);
+		room = n / IVF_SPARE_SHARE * (change->kind == IVF_SPLIT ? 2 : 1);
+		IvfWriteRows(index, to->centre->list, rows, n, came, room, &to->first);
 		to->rows += n;
 		to->last = (n - 1) % index->rows_per_page + 1;
 	}
@@ -417,21 +429,32 @@ is_balanced(const IvfChange *change)
 static bool
 prepare(IvfChange *change)
 {
-	if (!gather_all(change) || (change->nto == 0 && change->count > 0))
+	if (!gather_all(change))
 		return false;
+	if (change->kind == IVF_DROP)
+		return change->count == 0;
 
-	/* Centres count what VACUUM has removed since: what is not too long is written anew. */
-	if (change->nto > change->nfrom &&
-		!IvfTooLong(IvfRowsPerList(change->index), &change->from[0].list, change->count))
-		change->nto = 1;
-	if (change->nto == 0)
+	if (change->kind == IVF_PACK)
+	{
+		memcpy(change->to[0].centre, change->from[0].centre, change->index->centre_size);
+		change->settled = Max(change->count - change->came, 0);
+		assign_rows(change, 0);
 		return true;
+	}
 
+	/* Centres count what VACUUM has removed since: it may be not too long. */
+	if (change->kind == IVF_SPLIT &&
+		!IvfTooLong(IvfRowsPerList(change->index), &change->from[0].list, change->count))
+	{
+		change->kind = IVF_RENEW;
+		change->nto = 1;
+	}
 	read_vectors(change);
 	if (!choose_centres(change))
 		return false;
+	change->settled = change->count;
 	assign_rows(change, 0);
-	return change->nto < 2 || is_balanced(change);
+	return change->kind != IVF_SPLIT || is_balanced(change);
 }
 
 static bool
@@ -441,14 +464,14 @@ run(IvfChange *change)
 
 	if (!prepare(change))
 	{
-		if (change->nto == 2 && change->count > 0)
+		if (change->kind == IVF_SPLIT && change->count > 0)
 			note_failure(change);
 		return false;
 	}
 
-	if (change->nto > change->nfrom)
+	if (change->kind == IVF_SPLIT)
 		change->room = IvfMakeRoom(change->index, &change->from[0].list);
-	if (change->nto == 2)
+	if (change->kind == IVF_SPLIT || change->kind == IVF_RENEW)
 		IvfTakeRows(change);
 	number_lists(change);
 	for (;;)
@@ -457,7 +480,7 @@ run(IvfChange *change)
 		written = change->count;
 		if (replace_centres(change))
 			break;
-		if (!gather_all(change) || change->nto == 0)
+		if (!gather_all(change) || change->kind == IVF_DROP)
 			return false;
 		assign_rows(change, written);
 	}
@@ -471,21 +494,23 @@ run(IvfChange *change)
 }
 
 bool
-IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, int nto)
+IvfChangeLists(IvfIndex *index, Relation heap, IvfChangeKind kind, const IvfList *from)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ivfflat change",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
-	IvfChange	change = {.index = index,.nfrom = nfrom,.nto = nto,.capacity = 256};
+	IvfChange	change = {.index = index,.kind = kind,.capacity = 256};
 	bool		changed;
 
-	for (int i = 0; i < nfrom; i++)
+	change.nfrom = kind == IVF_MERGE ? 2 : 1;
+	change.nto = kind == IVF_DROP ? 0 : kind == IVF_SPLIT ? 2 : 1;
+	for (int i = 0; i < change.nfrom; i++)
 	{
 		change.from[i].list = from[i];
 		change.from[i].centre = palloc(index->centre_size);
 		ItemPointerSetInvalid(&change.from[i].gathered);
 	}
-	for (int i = 0; i < nto; i++)
+	for (int i = 0; i < change.nto; i++)
 	{
 		change.to[i].centre = palloc(index->centre_size);
 		ItemPointerSetInvalid(&change.to[i].first);
@@ -500,7 +525,7 @@ IvfChangeLists(IvfIndex *index, Relation heap, const IvfList *from, int nfrom, i
 
 	IvfFinishTaking(index);
 	changed = run(&change);
-	if (changed && change.nto > nfrom)
+	if (changed && change.kind == IVF_SPLIT)
 		AnnSessionCounters(RelationGetRelid(index->rel))->splits++;
 
 	if (change.fetch != NULL)

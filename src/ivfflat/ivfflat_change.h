@@ -1,7 +1,7 @@
 /*
  * ivfflat_change.h
  *	  A change of lists, as those who make it know it: ivfflat_change.c and, for
- *	  what a split takes from other lists, ivfflat_take.c.
+ *	  what is taken from other lists, ivfflat_take.c.
  */
 #ifndef IVFFLAT_CHANGE_H
 #define IVFFLAT_CHANGE_H
@@ -35,6 +35,7 @@ struct ann_tids_hash;
 typedef struct IvfChange
 {
 	IvfIndex   *index;
+	IvfChangeKind kind;
 	int			nfrom;
 	IvfOldList	from[IVF_MAX_CHANGED];
 	int			nto;
@@ -47,6 +48,8 @@ typedef struct IvfChange
 	uint8	   *new;
 	int			count;
 	int			capacity;
+	int			came;			/* of these, says their list */
+	int			settled;		/* of the first rows the new centres are the means */
 
 	/* Reads their values, where lists do not have them. */
 	AnnFetch   *fetch;

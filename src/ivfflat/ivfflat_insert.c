@@ -47,6 +47,7 @@ append(IvfIndex *index, const IvfList *list, IvfRow row, int *count)
 	AnnEditBegin(&edit, index->rel, false);
 	segment = AnnEditItem(&edit, buf, ItemPointerGetOffsetNumber(&list->first));
 	memcpy(IvfSegmentRow(segment, index->row_size, segment->count++), row, index->row_size);
+	IvfSegmentAddCame(segment, 1);
 	AnnEditCommit(&edit);
 	AnnPoint("ivfflat W2");
 	return true;
@@ -99,6 +100,7 @@ prepend(IvfIndex *index, IvfList *list, Buffer buf, IvfRow row)
 	segment->next = list->first;
 	ItemPointerSetInvalid(&segment->previous);
 	segment->count = 1;
+	IvfSegmentAddCame(segment, 1);
 	memcpy(IvfSegmentRow(segment, index->row_size, 0), row, index->row_size);
 
 	AnnEditBegin(&edit, index->rel, false);
@@ -158,7 +160,7 @@ split_if_too_long(IvfIndex *index, Relation heap, const IvfList *list)
 {
 	if (!IvfTooLong(IvfRowsPerList(index) * PATIENCE, list, list->rows + 1) || !IvfTryLockChanges(index))
 		return;
-	IvfChangeLists(index, heap, list, 1, 2);
+	IvfChangeLists(index, heap, IVF_SPLIT, list);
 	IvfUnlockChanges(index, ExclusiveLock);
 }
 

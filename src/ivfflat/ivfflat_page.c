@@ -353,7 +353,7 @@ IvfWalkNext(IvfWalk *walk, int lockmode)
  * becomes.
  */
 static void
-write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int capacity,
+write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int came, int capacity,
 			  ItemPointerData *first)
 {
 	Size		size = IvfSegmentSize(index->row_size, capacity);
@@ -368,6 +368,7 @@ write_segment(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int capac
 	segment->next = *first;
 	ItemPointerSetInvalid(&segment->previous);
 	segment->count = n;
+	IvfSegmentAddCame(segment, came);
 	for (int i = 0; i < n; i++)
 		memcpy(IvfSegmentRow(segment, index->row_size, i), rows[i], index->row_size);
 
@@ -395,13 +396,15 @@ choose_capacity(const IvfIndex *index, int n, int room)
 
 /* Full pages first: inserts find what is on the last. */
 void
-IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int room, ItemPointerData *first)
+IvfWriteRows(IvfIndex *index, uint32 list, const IvfRow *rows, int n, int came, int room,
+			 ItemPointerData *first)
 {
 	for (int i = 0; i < n; i += index->rows_per_page)
 	{
 		int			count = Min(n - i, index->rows_per_page);
 
 		CHECK_FOR_INTERRUPTS();
-		write_segment(index, list, rows + i, count, choose_capacity(index, count, room), first);
+		write_segment(index, list, rows + i, count, i == 0 ? came : 0,
+					  choose_capacity(index, count, room), first);
 	}
 }

@@ -60,13 +60,29 @@ typedef struct IvfSegmentData
 	ItemPointerData next;
 	ItemPointerData previous;	/* came later, and is before it in the list; or invalid */
 	uint16		count;
-	uint16		flags;
+	uint16		flags;			/* IVF_CLOSED, and IVF_CAME times the rows that came */
 	char		rows[FLEXIBLE_ARRAY_MEMBER];
 } IvfSegmentData;
 
 typedef IvfSegmentData *IvfSegment;
 
 StaticAssertDecl(offsetof(IvfSegmentData, rows) == 20, "ivfflat segment is on disk");
+
+/* Rows that have come to a list since its centre was the mean of those it had. */
+#define IVF_CAME (1 << 1)
+#define IVF_MAX_CAME (PG_UINT16_MAX / IVF_CAME)
+
+static inline int
+IvfSegmentCame(const IvfSegmentData *segment)
+{
+	return segment->flags / IVF_CAME;
+}
+
+static inline void
+IvfSegmentAddCame(IvfSegment segment, int came)
+{
+	segment->flags += IVF_CAME * Min(came, IVF_MAX_CAME - IvfSegmentCame(segment));
+}
 
 /* The code of a residual: an IvfFactors, packed, and levels. */
 typedef struct IvfCodeData

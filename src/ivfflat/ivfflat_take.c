@@ -1,7 +1,7 @@
 /*
  * ivfflat_take.c
- *	  What a split takes from neighbouring lists: rows that are nearer to one of
- *	  the new centres than to their own.
+ *	  What new centres take from neighbouring lists: rows that are nearer to them
+ *	  than to their own.
  *
  * They are written to the new lists first, and removed from the old when the new
  * have their centres.  In between they are in two lists; the metapage says so,

@@ -23,6 +23,9 @@
 #define SHORT_SHARE 8
 #define SHORT_SHARE_OF_MANY 2
 
+/* Where more rows than this share have come, the centre is made again. */
+#define CAME_SHARE 8
+
 /* Holes for this share of its rows, or room for this one anywhere, make a list scattered. */
 #define HOLES_SHARE 8
 #define ROOM_SHARE 2
@@ -34,6 +37,7 @@ typedef struct ListCount
 	uint32		rows;
 	uint32		segments;
 	uint32		room;			/* for more rows */
+	uint32		came;			/* since the centre was their mean */
 	uint32		holes;			/* of that, in segments other than the first */
 	ItemPointerData first;
 	char		status;
@@ -57,6 +61,7 @@ typedef struct IvfVacuum
 	IndexBulkDeleteCallback callback;	/* NULL: no row is dead */
 	void	   *arg;
 	BufferAccessStrategy strategy;
+	uint32		next_list;		/* the number of the first that came later than these */
 	counts_hash *counts;		/* of lists that existed when pages were read */
 	Bitmapset  *values;			/* pages of the store */
 } IvfVacuum;
@@ -141,6 +146,7 @@ count_segment(ListCount *list, ItemPointer at, IvfSegment segment, int capacity)
 	list->rows += segment->count;
 	list->segments++;
 	list->room += capacity - segment->count;
+	list->came += IvfSegmentCame(segment);
 	if (ItemPointerCompare(at, &list->first) != 0)
 		list->holes += capacity - segment->count;
 }
@@ -223,7 +229,7 @@ vacuum_pages(IvfVacuum *vacuum)
 		bool		found;
 		ListCount  *count = counts_insert(vacuum->counts, list.number, &found);
 
-		count->rows = count->segments = count->room = count->holes = 0;
+		count->rows = count->segments = count->room = count->came = count->holes = 0;
 		count->first = list.first;
 	}
 
@@ -332,7 +338,21 @@ split_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
 
 	return get_count(vacuum, list, &count) &&
 		IvfTooLong(IvfRowsPerList(&vacuum->index), list, count.rows) &&
-		IvfChangeLists(&vacuum->index, heap, list, 1, 2);
+		IvfChangeLists(&vacuum->index, heap, IVF_SPLIT, list);
+}
+
+/*
+ * Makes the centre of a list the mean of its rows again, if many have come.  Those
+ * that this makes have to wait for the next VACUUM.
+ */
+static bool
+renew_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
+{
+	ListCount	count;
+
+	return list->number < vacuum->next_list && get_count(vacuum, list, &count) &&
+		count.came > count.rows / CAME_SHARE &&
+		IvfChangeLists(&vacuum->index, heap, IVF_RENEW, list);
 }
 
 /* Changes a list if its rows are too few, or scattered. */
@@ -351,24 +371,27 @@ mend_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
 
 	IvfReadMeta(index, &meta);
 	if (count.rows == 0)
-		return meta.lists > 1 && IvfChangeLists(index, heap, lists, 1, 0);
+		return meta.lists > 1 && IvfChangeLists(index, heap, IVF_DROP, lists);
 	if (is_short(vacuum, &meta, rows_per_list, &count) && find_nearest(index, list, &lists[1]) &&
 		read_count(index, &lists[1], &other) && count.rows + other.rows <= rows_per_list / 2 * 3)
-		return IvfChangeLists(index, heap, lists, 2, 1);
-	return is_scattered(index, &count) && IvfChangeLists(index, heap, lists, 1, 1);
+		return IvfChangeLists(index, heap, IVF_MERGE, lists);
+	return is_scattered(index, &count) && IvfChangeLists(index, heap, IVF_PACK, lists);
 }
 
-/* Does this to all lists, those that come meanwhile included; returns whether any was changed. */
-static bool
+/* Does this to all lists, those that come meanwhile included. */
+static void
 visit_lists(IvfVacuum *vacuum, Relation heap,
 			bool (*change) (IvfVacuum *vacuum, Relation heap, const IvfList *list))
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ivfflat vacuum",
 												  ALLOCSET_DEFAULT_SIZES);
 	bool		any = false;
+	IvfMetaPageData meta;
 	IvfQueue	queue;
 	IvfList		list;
 
+	IvfReadMeta(&vacuum->index, &meta);
+	vacuum->next_list = meta.next_list;
 	IvfQueueInit(&queue, &vacuum->index, NULL, IVF_SEARCH, 0);
 	while (IvfQueueNext(&queue, &list))
 	{
@@ -382,18 +405,22 @@ visit_lists(IvfVacuum *vacuum, Relation heap,
 		MemoryContextReset(context);
 	}
 	MemoryContextDelete(context);
-	return any;
+
+	/* Some have lost rows to others. */
+	if (any)
+		counts_reset(vacuum->counts);
 }
 
-/* What a split takes from other lists leaves holes there, so splits come first. */
+/* What takes rows from other lists comes first: it leaves holes there, and lists too long. */
 static void
 change_lists(IvfVacuum *vacuum)
 {
 	Relation	rel = vacuum->index.rel;
 	Relation	heap = table_open(IndexGetRelation(RelationGetRelid(rel), false), AccessShareLock);
 
-	if (visit_lists(vacuum, heap, split_list))
-		counts_reset(vacuum->counts);
+	visit_lists(vacuum, heap, split_list);
+	visit_lists(vacuum, heap, renew_list);
+	visit_lists(vacuum, heap, split_list);
 	visit_lists(vacuum, heap, mend_list);
 	table_close(heap, AccessShareLock);
 }

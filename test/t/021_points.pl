@@ -72,6 +72,8 @@ my $one = 'INSERT INTO TABLE SELECT 500000, KIND_value(500000)';
 my $some = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(500001, 500700) i';
 my $equal = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(1000000, 1000400) i';
 my $more = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(2001, 2700) i; REINDEX INDEX TABLE_idx';
+# a list gets so many that its centre is made anew
+my $few = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(500001, 500150) i';
 # too many for lists that were built of 400 rows
 my $many = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(500001, 502500) i';
 my $copies = 'INSERT INTO TABLE SELECT i, KIND_value(i) FROM generate_series(1000000, 1001200) i';
@@ -88,7 +90,9 @@ my @points = (
 	[ 'hnsw W10', 100, 'hnsw', $delete, $vacuum ],
 	[ 'hnsw W13', 0, 'nodes', $delete, $vacuum ],
 	[ 'hnsw W13', 10, 'nodes', $delete, $vacuum ],
+	[ 'ivfflat W7', 0, 'ivfflat', $few, $vacuum ],
 	[ 'ivfflat W9', 0, 'ivfflat', $delete, $vacuum ],
+	[ 'ivfflat W14', 0, 'ivfflat', $few, $vacuum ],
 	[ 'ivfflat W11', 0, 'stored', $delete, $vacuum ],
 	[ 'ivfflat W11', 10, 'stored', $delete, $vacuum ],
 	[ 'ivfflat W17', 0, 'grouped', 'DELETE FROM TABLE WHERE id > 2', $vacuum ],
