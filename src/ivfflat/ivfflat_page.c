@@ -11,6 +11,7 @@
 #include "storage/lmgr.h"
 #include "utils/rel.h"
 
+#include "am/am_recent.h"
 #include "ivfflat/ivfflat.h"
 
 /*
@@ -270,7 +271,7 @@ IvfReadPage(IvfIndex *index, BlockNumber blkno, uint16 kind, int lockmode, Buffe
 	if (blkno == ANN_METAPAGE_BLKNO || blkno >= index->nblocks)
 		AnnCorrupted(index->rel, blkno, "A link leads to a block that cannot be what is looked for");
 
-	*buf = ReadBuffer(index->rel, blkno);
+	*buf = AnnReadRecent(index->rel, blkno);
 	LockBuffer(*buf, lockmode);
 	page = BufferGetPage(*buf);
 	if (AnnPageIs(page, kind))

@@ -146,7 +146,7 @@ typedef struct IvfFactors
 {
 	float		add;
 	float		scale;
-	float		error;
+	float		error;			/* as a multiple of scale */
 } IvfFactors;
 
 static inline uint32
@@ -168,9 +168,9 @@ IvfBitsFloat(uint32 bits)
 }
 
 /*
- * A scale has no sign, and is rounded to 24 bits.  An error is a multiple of it, hardly
- * ever far from the same one: a byte has the exponent, from -8 on, and four bits more; 0
- * is no error.
+ * A scale has no sign, and is rounded to 24 bits.  Errors are hardly ever far from the
+ * same multiple of it: a byte has the exponent, from -8 on, and four bits more; 0 is no
+ * error.
  */
 #define IVF_SCALE_LOST 7
 #define IVF_ERROR_LOST 19
@@ -194,10 +194,10 @@ IvfPackFactors(const IvfFactors *factors, IvfCode code)
 {
 	uint32		packed = IvfFloatBits(factors->scale) >> IVF_SCALE_LOST << 8;
 
-	if (factors->error > 0 && factors->scale > 0)
+	if (factors->error > 0)
 	{
-		uint32		ratio = IvfFloatBits(factors->error / factors->scale);
-		uint32		error = IvfRoundBits(Max(ratio, IVF_ERROR_LEAST) - IVF_ERROR_LEAST, IVF_ERROR_LOST);
+		uint32		bits = IvfFloatBits(factors->error);
+		uint32		error = IvfRoundBits(Max(bits, IVF_ERROR_LEAST) - IVF_ERROR_LEAST, IVF_ERROR_LOST);
 
 		packed |= Max(Min(error, 255), 1);
 	}
@@ -215,7 +215,7 @@ IvfUnpackFactors(const IvfCodeData *code, IvfFactors *factors)
 	memcpy(&factors->add, code->add, sizeof(float));
 	factors->scale = IvfBitsFloat(packed >> 8 << IVF_SCALE_LOST);
 	error = packed & 0xFF;
-	factors->error = error > 0 ? factors->scale * IvfBitsFloat(IVF_ERROR_LEAST + (error << IVF_ERROR_LOST)) : 0;
+	factors->error = IvfBitsFloat(error > 0 ? IVF_ERROR_LEAST + (error << IVF_ERROR_LOST) : 0);
 }
 
 #endif							/* IVFFLAT_PAGE_H */

@@ -49,12 +49,13 @@ IvfEncodeRow(const IvfIndex *index, const IvfCentreData *centre, const IvfPoint 
 		residual[i] = point->x[i] - c[i];
 	AnnRabitqEncode(dim, index->bits, residual, c, code->levels, &factors);
 	kept.scale = IvfRoundScale(factors.scale);
-	kept.error = factors.error;
+	kept.error = 0;
 	kept.add = factors.add;
 	if (factors.scale > 0)
 	{
 		double		norm2 = (double) factors.norm * factors.norm;
 
+		kept.error = factors.error / factors.scale;
 		/* The rest is a product with the scale. */
 		kept.add = norm2 + (factors.add - norm2) * kept.scale / factors.scale;
 	}
@@ -94,15 +95,6 @@ IvfDecodeRow(const IvfIndex *index, const IvfCentreData *centre, IvfRow row, flo
 		x[i] += residual[i];
 }
 
-/* The deviation of a sum; where squares vanish or overflow, the deviations added. */
-static inline float
-add_independent(float a, float b)
-{
-	float		square = a * a + b * b;
-
-	return square > FLT_MIN && square < FLT_MAX ? sqrtf(square) : a + b;
-}
-
 /*
  * What errs is the code, in proportion to the distance of the query from the
  * centre, and the rounding of the query, in proportion to the length of what the
@@ -114,12 +106,18 @@ IvfEstimateRows(const IvfIndex *index, const AnnRabitqQuery *prepared, double ba
 {
 	double		levels = (1 << index->bits) - 1;
 	double		length = sqrt(index->space.rotated_dim * levels * (levels + 2) / 12);
-	float		error = 2 * DEVIATIONS * sqrt(base);
-	float		rounding = 2 * prepared->rounding * length;
-	const uint8 *codes[ANN_BATCH] = {NULL};
+	double		error = 2 * DEVIATIONS * sqrt(base);
+	double		rounding = 2 * prepared->rounding * length;
+
+	/* Independent, so squares are added; of shares, lest they vanish or overflow. */
+	double		most = Max(Max(error, rounding), DBL_MIN);
+	float		error2 = (error / most) * (error / most);
+	float		rounding2 = (rounding / most) * (rounding / most);
+	const uint8 *codes[ANN_BATCH];
 	float		dots[ANN_BATCH];
 
 	Assert(n <= ANN_BATCH);
+	codes[0] = NULL;			/* lest a compiler warns */
 	for (int i = 0; i < n; i++)
 		codes[i] = IvfRowCode((IvfRow) (rows + index->row_size * i))->levels;
 	AnnRabitqDots(prepared, codes, n, dots);
@@ -131,7 +129,7 @@ IvfEstimateRows(const IvfIndex *index, const AnnRabitqQuery *prepared, double ba
 
 		IvfUnpackFactors(IvfRowCode(row), &factors);
 		squares[i].estimate = AnnRabitqEstimate(base, factors.add, factors.scale, dots[i]);
-		squares[i].error = add_independent(error * factors.error, rounding * factors.scale);
+		squares[i].error = most * factors.scale * sqrtf(error2 * factors.error * factors.error + rounding2);
 	}
 }
 

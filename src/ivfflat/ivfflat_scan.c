@@ -16,14 +16,11 @@
 /* Of the rows of the lists read, the nearest, this share of them, are handed out. */
 #define HANDED_SHARE 32
 
-/*
- * So many of the nearest rows found, or a few times as many, are given to the
- * shell at once; more than hardly any search compares in the end.
- */
-#define PORTION 256
+/* So many of the nearest rows found, or some times as many, are given to the shell at once. */
+#define PORTION 32
 
 /* Rows are divided into near and far ones when so many may be near. */
-#define MAX_NEAR (4 * PORTION)
+#define MAX_NEAR (16 * PORTION)
 
 /* A row found, which the shell does not know yet. */
 typedef struct Found
@@ -112,11 +109,12 @@ select_nearest(Found *rows, int64 n, int64 k)
 	}
 }
 
-/* Makes room for so many far rows more. */
+/* Makes room for so many rows more. */
 static void
-enlarge_far(FoundSet *set, int n)
+make_room(FoundSet *set, int n)
 {
-	while (set->nfar + n > set->room)
+	/* Near ones may become far, too. */
+	while (set->nfar + MAX_NEAR + n > set->room)
 	{
 		set->room *= 2;
 		set->far = repalloc_huge(set->far, sizeof(Found) * set->room);
@@ -131,26 +129,24 @@ divide_near(FoundSet *set)
 
 	select_nearest(set->near, set->nnear, PORTION);
 	set->bar = set->near[PORTION].least;
-	enlarge_far(set, n);
 	memcpy(set->far + set->nfar, set->near + PORTION, sizeof(Found) * n);
 	set->nfar += n;
 	set->nnear = PORTION;
 }
 
+/* Adds a row; there is room for it. */
 static inline void
-add_found(FoundSet *set, const Found *row)
+add_found(FoundSet *set, double least, float error, const ItemPointerData *tid, ItemPointerData place)
 {
-	if (row->least >= set->bar)
-	{
-		if (set->nfar == set->room)
-			enlarge_far(set, 1);
-		set->far[set->nfar++] = *row;
-		return;
-	}
+	Found	   *row;
 
-	set->near[set->nnear++] = *row;
 	if (set->nnear == MAX_NEAR)
 		divide_near(set);
+	row = least < set->bar ? &set->near[set->nnear++] : &set->far[set->nfar++];
+	row->least = least;
+	row->error = error;
+	row->tid = *tid;
+	row->place = place;
 }
 
 static void
@@ -249,14 +245,12 @@ add_codes(AnnScan *scan, const IvfIndex *index, FoundSet *set, const IvfList *li
 		for (int i = 0; i < n; i++)
 		{
 			IvfRow		row = IvfSegmentRow(segment, index->row_size, first + i);
-			Found		found = {.tid = row->tid,.place = IvfRowPlace(index, row).at};
 
 			/* Even the row that is the centre has to be looked at: 0 would say it is exact. */
-			found.error = squares[i].error * unit + FLT_MIN;
-			found.least = (squares[i].estimate - left_out) * unit - found.error;
-			if (isnan(found.least))
-				found.least = -INFINITY;
-			add_found(set, &found);
+			float		error = squares[i].error * unit + FLT_MIN;
+			double		least = (squares[i].estimate - left_out) * unit - error;
+
+			add_found(set, isnan(least) ? -INFINITY : least, error, &row->tid, IvfRowPlace(index, row).at);
 		}
 	}
 }
@@ -265,6 +259,8 @@ add_codes(AnnScan *scan, const IvfIndex *index, FoundSet *set, const IvfList *li
 static void
 add_values(AnnScan *scan, const IvfIndex *index, FoundSet *set, IvfSegment segment)
 {
+	ItemPointerData nowhere = {0};
+
 	for (int first = 0; first < segment->count; first += ANN_BATCH)
 	{
 		int			n = Min(segment->count - first, ANN_BATCH);
@@ -276,13 +272,8 @@ add_values(AnnScan *scan, const IvfIndex *index, FoundSet *set, IvfSegment segme
 		AnnQueryDistances(&scan->query, values, n, distances);
 
 		for (int i = 0; i < n; i++)
-		{
-			Found		found = {.tid = IvfSegmentRow(segment, index->row_size, first + i)->tid};
-
-			found.least = isnan(distances[i]) ? INFINITY : distances[i];
-			ItemPointerSetInvalid(&found.place);
-			add_found(set, &found);
-		}
+			add_found(set, isnan(distances[i]) ? INFINITY : distances[i], 0,
+					  &IvfSegmentRow(segment, index->row_size, first + i)->tid, nowhere);
 	}
 }
 
@@ -290,13 +281,10 @@ add_values(AnnScan *scan, const IvfIndex *index, FoundSet *set, IvfSegment segme
 static void
 add_tids(const IvfIndex *index, FoundSet *set, IvfSegment segment)
 {
-	for (int i = 0; i < segment->count; i++)
-	{
-		Found		found = {.tid = IvfSegmentRow(segment, index->row_size, i)->tid};
+	ItemPointerData nowhere = {0};
 
-		ItemPointerSetInvalid(&found.place);
-		add_found(set, &found);
-	}
+	for (int i = 0; i < segment->count; i++)
+		add_found(set, 0, 0, &IvfSegmentRow(segment, index->row_size, i)->tid, nowhere);
 }
 
 /*
@@ -313,6 +301,7 @@ add_list(AnnScan *scan, IvfIndex *index, FoundSet *set, const IvfList *list)
 	while (IvfWalkNext(&walk, BUFFER_LOCK_SHARE))
 	{
 		scan->counters.scored += walk.segment->count;
+		make_room(set, walk.segment->count);
 		if (scan->unordered)
 			add_tids(index, set, walk.segment);
 		else if (index->bits == 0)
