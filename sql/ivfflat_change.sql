@@ -1,5 +1,5 @@
 --
--- Lists that are split, merged, rewritten and dropped as the table changes.
+-- Lists that are split, merged, renewed and dropped as the table changes.
 --
 CREATE EXTENSION IF NOT EXISTS pageinspect;
 SET enable_seqscan = off;
@@ -57,6 +57,18 @@ SELECT * FROM ann_check('coded');
 INSERT INTO t SELECT i, vec(i) FROM generate_series(1, 300) i;
 SELECT count(*) FROM (SELECT id FROM t ORDER BY val <-> vec(0)) s;
 SELECT * FROM ann_check('coded');
+DROP TABLE t;
+
+-- A few rows that come and go again leave nothing behind
+CREATE TABLE t (id int, val vector(8));
+CREATE INDEX idx ON t USING ivfflat (val vector_l2_ops) WITH (quantizer = rabitq);
+INSERT INTO t SELECT i, vec(i) FROM generate_series(1, 5) i;
+DELETE FROM t;
+VACUUM t;
+INSERT INTO t SELECT i, vec(i) FROM generate_series(1, 5) i;
+DELETE FROM t;
+VACUUM t;
+SELECT value FROM ann_index_info('idx') WHERE name = 'segments';
 DROP TABLE t;
 
 -- Equal rows cannot be split, and that is not tried with every one of them

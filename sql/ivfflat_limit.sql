@@ -117,4 +117,9 @@ WITH answer AS (
 SELECT count(*) < 8 AS few_left_out
 FROM t, (SELECT min(d) AS low, max(d) AS high FROM answer WHERE place > 200) s
 WHERE val <-> :'q' BETWEEN low AND high AND id NOT IN (SELECT id FROM answer);
+
+-- Rows of lists that were read are no further round, however many are asked for
+SET ivfflat.probes = 40;
+SELECT count(*) FROM (SELECT id FROM t ORDER BY val <-> :'q' LIMIT 1000) s;
+SELECT returned, rounds, full_reads FROM ann_last_scan();
 DROP TABLE t;

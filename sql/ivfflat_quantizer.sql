@@ -31,7 +31,7 @@ SELECT quantizer, class, hits >= 198 AS hits,
 FROM (VALUES ('v', 'vector_l2_ops', '<->'), ('v', 'vector_cosine_ops', '<=>'), ('h', 'halfvec_ip_ops', '<#>')) o (col, class, operator),
 	(VALUES ('none'), ('rabitq'), ('sq8')) q (quantizer), search(quantizer, col, class, operator);
 
--- Lists are split, merged and rewritten in the same way
+-- Lists are split, merged and renewed in the same way
 CREATE INDEX idx ON t USING ivfflat (v vector_l2_ops) WITH (quantizer = sq8, rerank = index);
 SELECT name, value FROM ann_index_info('idx') WHERE name IN ('quantizer', 'bits');
 INSERT INTO t SELECT i, x, x FROM generate_series(2001, 4000) i, vec(i) x;

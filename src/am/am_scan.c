@@ -86,9 +86,11 @@ next_batch(AnnScan *scan)
 {
 	int64		before = AnnPagesRead();
 	bool		more = scan->methods->next_batch(scan);
+	int64		read = AnnPagesRead() - before;
 
-	scan->counters.pages += AnnPagesRead() - before;
-	if (more && scan->begun)
+	/* What is added without reading was found in a round before. */
+	scan->counters.pages += read;
+	if (more && scan->begun && read > 0)
 		scan->counters.rounds++;
 	scan->begun = true;
 	return more;

@@ -426,13 +426,13 @@ typedef enum IvfChangeKind
 	IVF_DROP,					/* nothing, where there are no rows */
 	IVF_PACK,					/* one around the same centre */
 	IVF_RENEW,					/* one around the mean, with rows of neighbours */
-	IVF_MERGE,					/* one, in the place of two */
-	IVF_SPLIT					/* two, in the place of one too long, likewise */
+	IVF_SPLIT,					/* two, with rows of neighbours, where one is too long */
+	IVF_MERGE					/* one, in the place of two */
 } IvfChangeKind;
 
 /*
- * Replaces a list, or those two that are merged.  The change lock is held.  False,
- * having changed nothing, if that cannot be done.
+ * Replaces a list, or those two that are merged.  The change lock is held.  False if
+ * that cannot be done; then segments may have been closed.
  */
 extern bool IvfChangeLists(IvfIndex *index, Relation heap, IvfChangeKind kind, const IvfList *from);
 

@@ -442,7 +442,7 @@ prepare(IvfChange *change)
 		return true;
 	}
 
-	/* Centres count what VACUUM has removed since: it may be not too long. */
+	/* Centres count what VACUUM has removed since, or splits have taken: it may be not too long. */
 	if (change->kind == IVF_SPLIT &&
 		!IvfTooLong(IvfRowsPerList(change->index), &change->from[0].list, change->count))
 	{
@@ -452,6 +452,8 @@ prepare(IvfChange *change)
 	read_vectors(change);
 	if (!choose_centres(change))
 		return false;
+	if (change->kind == IVF_RENEW)
+		change->to[0].centre->limit = change->from[0].centre->limit;
 	change->settled = change->count;
 	assign_rows(change, 0);
 	return change->kind != IVF_SPLIT || is_balanced(change);

@@ -48,8 +48,8 @@ typedef struct IvfChange
 	uint8	   *new;
 	int			count;
 	int			capacity;
-	int			came;			/* of these, says their list */
-	int			settled;		/* of the first rows the new centres are the means */
+	int			came;			/* of these, said their segments */
+	int			settled;		/* as many as have not, now; the others are counted as come */
 
 	/* Reads their values, where lists do not have them. */
 	AnnFetch   *fetch;

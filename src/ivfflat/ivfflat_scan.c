@@ -16,7 +16,7 @@
 /* Of the rows of the lists read, the nearest, this share of them, are handed out. */
 #define HANDED_SHARE 32
 
-/* So many of the nearest rows found, or some times as many, are given to the shell at once. */
+/* So many of the nearest rows found, or up to 16 times as many, are given to the shell at once. */
 #define PORTION 32
 
 /* Rows are divided into near and far ones when so many may be near. */
@@ -65,7 +65,7 @@ init_found(FoundSet *set)
 {
 	set->near = palloc(sizeof(Found) * MAX_NEAR);
 	set->nnear = 0;
-	set->room = MAX_NEAR;
+	set->room = 2 * MAX_NEAR;
 	set->far = palloc(sizeof(Found) * set->room);
 	set->nfar = 0;
 	set->bar = INFINITY;
@@ -121,7 +121,7 @@ make_room(FoundSet *set, int n)
 	}
 }
 
-/* Leaves no more near rows than the shell is given at once. */
+/* Leaves no more near rows than the shell is given at least. */
 static void
 divide_near(FoundSet *set)
 {

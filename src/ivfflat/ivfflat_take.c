@@ -199,9 +199,9 @@ IvfTakeRows(IvfChange *change)
 	for (int i = 0; i < change->nto; i++)
 		prepare_rival(contest, i, change->to[i].centre);
 
-	IvfDecodeCentre(index, change->from[0].centre, contest->x);
+	IvfDecodeCentre(index, change->nto == 1 ? change->to[0].centre : change->from[0].centre, contest->x);
 	IvfPointOfVector(index, contest->x, &point);
-	IvfQueueInit(&queue, index, &point, IVF_SEARCH, NEIGHBOURS + 1);
+	IvfQueueInit(&queue, index, &point, IVF_ASSIGN, NEIGHBOURS + 1);
 	change->taken = ann_tids_create(CurrentMemoryContext, 64, NULL);
 	change->neighbours = palloc(sizeof(IvfList) * NEIGHBOURS);
 	for (int seen = 0; seen < NEIGHBOURS && IvfQueueNext(&queue, &list);)
@@ -288,6 +288,7 @@ note_rows(IvfIndex *index, ann_tids_hash *taken, const IvfList *list)
 	}
 }
 
+/* Where one list takes rows, no list has the next number: nothing else changes before it is done. */
 static bool
 is_taker(const IvfMetaPageData *meta, const IvfList *list)
 {

@@ -1,7 +1,7 @@
 /*
  * ivfflat_vacuum.c
- *	  Removing dead rows, and changing the lists that this leaves short or
- *	  sparse: README.md section 8.
+ *	  Removing dead rows, and changing the lists that the table's changes have left
+ *	  too long, too short, scattered, or around another centre: README.md section 8.
  */
 #include "postgres.h"
 
@@ -37,8 +37,8 @@ typedef struct ListCount
 	uint32		rows;
 	uint32		segments;
 	uint32		room;			/* for more rows */
-	uint32		came;			/* since the centre was their mean */
 	uint32		holes;			/* of that, in segments other than the first */
+	uint32		came;			/* of the rows, since the centre was their mean */
 	ItemPointerData first;
 	char		status;
 } ListCount;
@@ -61,8 +61,8 @@ typedef struct IvfVacuum
 	IndexBulkDeleteCallback callback;	/* NULL: no row is dead */
 	void	   *arg;
 	BufferAccessStrategy strategy;
-	uint32		next_list;		/* the number of the first that came later than these */
-	counts_hash *counts;		/* of lists that existed when pages were read */
+	uint32		first_new;		/* lists from this number on have come during this pass */
+	counts_hash *counts;		/* of lists, as far as they have been counted */
 	Bitmapset  *values;			/* pages of the store */
 } IvfVacuum;
 
@@ -137,6 +137,13 @@ remove_dead(IvfVacuum *vacuum, Buffer buf)
 	AnnEditFreeIfEmpty(&edit, buf);
 	AnnEditCommit(&edit);
 	AnnPoint("ivfflat W9");
+}
+
+static void
+clear_count(ListCount *count, const ItemPointerData *first)
+{
+	count->rows = count->segments = count->room = count->holes = count->came = 0;
+	count->first = *first;
 }
 
 /* Adds a segment to its list. */
@@ -229,8 +236,7 @@ vacuum_pages(IvfVacuum *vacuum)
 		bool		found;
 		ListCount  *count = counts_insert(vacuum->counts, list.number, &found);
 
-		count->rows = count->segments = count->room = count->came = count->holes = 0;
-		count->first = list.first;
+		clear_count(count, &list.first);
 	}
 
 	for (BlockNumber blkno = ANN_METAPAGE_BLKNO + 1;
@@ -283,8 +289,7 @@ read_count(IvfIndex *index, const IvfList *list, ListCount *count)
 
 	if (centre == NULL)
 		return false;
-	memset(count, 0, sizeof(ListCount));
-	count->first = centre->first;
+	clear_count(count, &centre->first);
 	UnlockReleaseBuffer(buf);
 
 	IvfWalkBegin(&walk, index, list->number, count->first, true);
@@ -300,11 +305,15 @@ read_count(IvfIndex *index, const IvfList *list, ListCount *count)
 static bool
 get_count(IvfVacuum *vacuum, const IvfList *list, ListCount *count)
 {
-	const ListCount *known = counts_lookup(vacuum->counts, list->number);
+	bool		known;
+	ListCount  *entry = counts_insert(vacuum->counts, list->number, &known);
 
-	if (known == NULL)
-		return read_count(&vacuum->index, list, count);
-	*count = *known;
+	if (!known && !read_count(&vacuum->index, list, entry))
+	{
+		counts_delete(vacuum->counts, list->number);
+		return false;
+	}
+	*count = *entry;
 	return true;
 }
 
@@ -323,7 +332,7 @@ find_nearest(IvfIndex *index, const IvfList *list, IvfList *nearest)
 
 	IvfDecodeCentre(index, centre, x);
 	IvfPointOfVector(index, x, &point);
-	IvfQueueInit(&queue, index, &point, IVF_SEARCH, 2);
+	IvfQueueInit(&queue, index, &point, IVF_ASSIGN, 2);
 	do
 		found = IvfQueueNext(&queue, nearest);
 	while (found && nearest->number == list->number);
@@ -350,8 +359,8 @@ renew_list(IvfVacuum *vacuum, Relation heap, const IvfList *list)
 {
 	ListCount	count;
 
-	return list->number < vacuum->next_list && get_count(vacuum, list, &count) &&
-		count.came > count.rows / CAME_SHARE &&
+	return list->number < vacuum->first_new && get_count(vacuum, list, &count) &&
+		count.rows > 0 && count.came > count.rows / CAME_SHARE &&
 		IvfChangeLists(&vacuum->index, heap, IVF_RENEW, list);
 }
 
@@ -391,7 +400,7 @@ visit_lists(IvfVacuum *vacuum, Relation heap,
 	IvfList		list;
 
 	IvfReadMeta(&vacuum->index, &meta);
-	vacuum->next_list = meta.next_list;
+	vacuum->first_new = meta.next_list;
 	IvfQueueInit(&queue, &vacuum->index, NULL, IVF_SEARCH, 0);
 	while (IvfQueueNext(&queue, &list))
 	{
@@ -463,7 +472,7 @@ ivfflatvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	if (info->analyze_only)
 		return stats;
 
-	/* Without a deletion, there may still be lists that inserts have scattered. */
+	/* Without a deletion, inserts may still have made work. */
 	if (stats == NULL)
 	{
 		IvfVacuum	vacuum = {0};

@@ -71,7 +71,7 @@ sub compare
 	$node->safe_psql('postgres', "DROP INDEX t_v; CREATE INDEX t_v ON t USING ivfflat (v vector_l2_ops) WITH (lists = $lists)");
 	my @fresh = measure($queries);
 
-	# the first may read fewer pages than any of the others
+	# with the fewest probes it may read fewer pages than the fresh one does
 	foreach my $i (1 .. $#probes)
 	{
 		my $point = $changed[$i];
@@ -106,7 +106,8 @@ foreach my $case ([ 'drift', 'NOT later' ], [ 'growth from nothing', 'false' ])
 	compare($name, 'word_queries');
 }
 
-# Random vectors, of which a tenth is replaced at a time, until all have been twice.
+# Random vectors, of which a tenth is replaced at a time, until all have been twice.  The
+# condition on i makes each row's different.
 $node->safe_psql('postgres', q(
 	SELECT setseed(0.5);
 	CREATE TABLE random_rows AS SELECT i / 500 AS part, ARRAY(SELECT random() FROM generate_series(1, 16) WHERE i >= 0)::vector(16) AS v
