@@ -80,6 +80,22 @@ SELECT count(*) FROM (SELECT id FROM t ORDER BY val <-> vec(0)) s;
 SELECT * FROM ann_check('idx');
 DROP TABLE t;
 
+-- nor by VACUUM before there are half as many again, though it makes the centre anew
+CREATE FUNCTION split_limit(name text) RETURNS int LANGUAGE sql AS
+	$$SELECT get_byte(p, o + 16) + 256 * get_byte(p, o + 17)
+	FROM (SELECT p, (get_byte(p, 24) + 256 * get_byte(p, 25)) % 32768 AS o
+		FROM generate_series(1, pg_relation_size(name) / 8192 - 1) b, get_raw_page(name, b::int) p
+		WHERE get_byte(p, 8188) = 16 AND get_byte(p, 8189) = 0) s$$;
+CREATE TABLE t (id int, val vector(8));
+CREATE INDEX idx ON t USING ivfflat (val vector_l2_ops) WITH (quantizer = rabitq);
+INSERT INTO t SELECT i, vec(1) FROM generate_series(1, 200) i;
+VACUUM t;
+SELECT lists('idx'), split_limit('idx');
+INSERT INTO t SELECT i, vec(1) FROM generate_series(201, 250) i;
+VACUUM t;
+SELECT lists('idx'), split_limit('idx');
+DROP TABLE t;
+
 -- Values that are out of line, and an expression
 CREATE TABLE t (id int, val real[]);
 CREATE INDEX idx ON t USING ivfflat ((val::vector(600)) vector_l2_ops);

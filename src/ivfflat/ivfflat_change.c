@@ -336,9 +336,9 @@ replace_centres(IvfChange *change)
 
 	if (!lock_centres(change, bufs))
 		return false;
-	if (change->nto > change->nfrom && change->room == change->from[0].list.blkno)
+	if (change->kind == IVF_SPLIT && change->room == change->from[0].list.blkno)
 		other = bufs[0];
-	else if (change->nto > change->nfrom)
+	else if (change->kind == IVF_SPLIT)
 		other = AnnReadBuffer(index->rel, change->room, IVF_PAGE_CENTRES, NULL, BUFFER_LOCK_EXCLUSIVE);
 	meta_buf = AnnReadMeta(index->rel, IVF_MAGIC, IVF_VERSION, BUFFER_LOCK_EXCLUSIVE);
 
@@ -369,7 +369,7 @@ update_groups(IvfChange *change)
 	IvfUpdateGroup(change->index, first);
 	if (change->nfrom > 1 && change->from[1].list.blkno != first)
 		IvfUpdateGroup(change->index, change->from[1].list.blkno);
-	if (change->nto > change->nfrom && change->room != first)
+	if (change->kind == IVF_SPLIT && change->room != first)
 		IvfUpdateGroup(change->index, change->room);
 }
 
